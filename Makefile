@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+# A Python 3.11 to 3.13 with venv; `make demo PYTHON=/path/to/python3.12` names another.
+PYTHON ?= python3
+# The uv on the PATH, or one installed beside the environment.
+UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.venv/uv/bin/uv)
+NAME ?= laptop
+ARGS ?=
+
+.PHONY: help install demo test test-all repro laptop recipe lint clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: .venv/installed ## Install uv if it is missing and the locked packages, into .venv
+
+.venv/installed: pyproject.toml uv.lock
+	@command -v uv >/dev/null || test -x .venv/uv/bin/uv || \
+		{ $(PYTHON) -m venv .venv/uv && .venv/uv/bin/pip install --quiet 'uv>=0.5,<1'; }
+	$(UV) sync --locked --quiet --inexact
+	@touch $@
+
+demo: install ## Run the whole pipeline on handwritten digits: minutes, no GPU, no download
+	python -m recipes.demo
+
+test: install ## Run the tests
+	pytest -m "not slow" -n 2
+
+test-all: install ## Run the tests, the long ones too
+	pytest -n 2
+
+repro: install ## Run the pipeline of params.yaml; what has not changed is not run again
+	dvc repro
+
+laptop: install ## Train on real CIFAR-10 on a CPU, in under half an hour (ARGS as for recipe)
+	python -m recipes laptop $(ARGS)
+
+recipe: install ## Run recipes/NAME.yaml as a DVC experiment: make recipe NAME=laptop ARGS="-S train.lr=0.005"
+	python -m recipes $(NAME) $(ARGS)
+
+lint: install ## Check style and types
+	ruff check .
+	ruff format --check .
+	pyright
+
+clean: ## Remove the demo, resume state and tool caches; keep .venv, data, models and metrics
+	rm -rf demo state .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

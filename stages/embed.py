@@ -1,0 +1,53 @@
+"""Run the frozen backbone once over training and validation images and their mirror images."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from pydantic import Field
+from torch import nn
+
+from stages.run import Group, run
+from transfer.backbones import Preprocessing, load_backbone
+from transfer.device import best_device
+from transfer.features import Features, save_features
+from transfer.images import Images, open_pixels
+from transfer.inference import run_over
+from transfer.network import build_feature_extractor
+from transfer.splits import load_labels
+
+
+class Embed(Group):
+    batch_size: int = Field(gt=0)
+
+
+class Parameters(Group):
+    embed: Embed
+
+
+def embed(extractor: nn.Module, preprocessing: Preprocessing, split: Path, pixels: Path, batch_size: int) -> Features:
+    labels, classes = load_labels(split)
+    images = Images(open_pixels(pixels, len(labels)), preprocessing, best_device())
+    plain = run_over(extractor, images, batch_size, label=f"{split.stem} plain")
+    mirrored = run_over(extractor, images, batch_size, mirrored=True, label=f"{split.stem} mirrored")
+    return Features(plain.cpu().numpy(), mirrored.cpu().numpy(), labels, classes)
+
+
+def main(parameters: Parameters, files: Namespace) -> None:
+    batch_size = parameters.embed.batch_size
+    backbone = load_backbone(files.backbone)
+    extractor, _ = build_feature_extractor(backbone)
+    extractor = extractor.to(best_device()).eval()
+    for split, pixels, features in (
+        (files.train_split, files.train_pixels, files.train_features),
+        (files.val_split, files.val_pixels, files.val_features),
+    ):
+        save_features(features, embed(extractor, backbone.preprocessing, split, pixels, batch_size))
+
+
+if __name__ == "__main__":
+    run(
+        main,
+        Parameters,
+        inputs=["backbone", "train_split", "train_pixels", "val_split", "val_pixels"],
+        outputs=["train_features", "val_features"],
+    )

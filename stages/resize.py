@@ -1,0 +1,28 @@
+"""Upscale one split with OpenCV to a memory-mappable cache."""
+
+from argparse import Namespace
+from typing import Literal
+
+from pydantic import Field
+
+from stages.run import Group, run
+from transfer.resize import resize_to_file
+from transfer.splits import load_split
+
+
+class Resize(Group):
+    size_px: int = Field(ge=8, le=1024)
+    interpolation: Literal["nearest", "linear", "cubic", "lanczos4", "area"]
+
+
+class Parameters(Group):
+    resize: Resize
+
+
+def main(parameters: Parameters, files: Namespace) -> None:
+    wanted = parameters.resize
+    resize_to_file(load_split(files.split).images, wanted.size_px, wanted.interpolation, files.pixels)
+
+
+if __name__ == "__main__":
+    run(main, Parameters, inputs=["split"], outputs=["pixels"])

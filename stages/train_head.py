@@ -1,0 +1,85 @@
+"""Phase 1: train a new head on the frozen backbone's features.
+
+The backbone is not even loaded, so not a bit of it can change.
+"""
+
+from argparse import Namespace
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import OneCycleLR
+
+from stages.curves import final_metrics, logged_curves
+from stages.run import Group, fingerprint, run
+from transfer.device import best_device
+from transfer.features import Features, draw_views, load_features
+from transfer.files import write_json
+from transfer.network import Head, HeadShape, build_head, save_head
+from transfer.optimizers import parameter_groups
+from transfer.saved_state import SavedState, only_one, seed_step
+from transfer.training import Plan, Task, fit
+
+FIRST_EPOCH = 1
+
+
+class HeadParameters(Group):
+    hidden: tuple[int, ...]
+    batch_norm: bool
+    dropout: float = Field(ge=0, lt=1)
+    epochs: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    batch_size: int = Field(ge=2)
+    weight_decay: float = Field(ge=0)
+    label_smoothing: float = Field(ge=0, lt=1)
+    patience: int = Field(ge=0)
+
+
+class Train(Group):
+    elsewhere = ("lr", "batch_size", "fine_tune", "augment")
+    head: HeadParameters
+
+
+class Parameters(Group):
+    seed: int = Field(ge=0)
+    train: Train
+
+
+def make_task(train: Features, val: Features, device: torch.device) -> Task:
+    plain, mirrored, labels = (torch.from_numpy(a).to(device) for a in (train.plain, train.mirrored, train.labels))
+    val_plain, val_labels = (torch.from_numpy(a).to(device) for a in (val.plain, val.labels))
+
+    def draw(chosen: Tensor) -> tuple[Tensor, Tensor]:
+        return draw_views(plain, mirrored, chosen), labels[chosen]
+
+    @torch.no_grad()
+    def validate(head: nn.Module) -> tuple[float, float]:
+        logits = head(val_plain)
+        return float(F.cross_entropy(logits, val_labels)), float((logits.argmax(1) == val_labels).float().mean())
+
+    return Task(len(labels), draw, validate, device)
+
+
+def main(parameters: Parameters, files: Namespace) -> None:
+    wanted, seed = parameters.train.head, parameters.seed
+    train, val = load_features(files.train_features), load_features(files.val_features)
+    device = best_device()
+    shape = HeadShape(train.plain.shape[1], wanted.hidden, wanted.batch_norm, wanted.dropout, len(train.classes))
+    seed_step(seed, -1)
+    head = build_head(shape).to(device)
+    plan = Plan(wanted.epochs, wanted.batch_size, wanted.label_smoothing, wanted.patience, ema_decay=0.0, seed=seed)
+    task = make_task(train, val, device)
+    optimizer = torch.optim.AdamW(parameter_groups(head, wanted.lr, wanted.weight_decay))
+    steps = plan.epochs * plan.steps_per_epoch(task.count)
+    scheduler = OneCycleLR(optimizer, wanted.lr, total_steps=steps)
+    saved = SavedState(files.state, "train_head", fingerprint(parameters, [files.train_features, files.val_features]))
+    with only_one(files.head), logged_curves(files.curves, FIRST_EPOCH) as log:
+        fitted = fit(head, task, plan, optimizer, scheduler, saved, log, "train_head")
+    save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history)))
+    write_json(files.metrics, final_metrics(fitted, FIRST_EPOCH))
+    saved.discard()
+
+
+if __name__ == "__main__":
+    run(main, Parameters, inputs=["train_features", "val_features"], outputs=["head", "metrics", "curves"])

@@ -1,0 +1,112 @@
+"""ImageNet backbones of torchvision: which weights there are, and whether a file really holds them."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from transfer.errors import WeightsError
+from transfer.tensors import load_tensors, save_tensors
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects of its input: RGB in [0, 1], less `mean`, divided by `std`, a channel."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    channels: str = "RGB"
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """An entry of a torchvision weights enum; `sha256_start` is the first digits of the file's SHA-256."""
+
+    name: str
+    url: str
+    sha256_start: str
+    preprocessing: Preprocessing
+
+
+def published_weights(architecture: str, name: str) -> PublishedWeights:
+    """Look up weights by name in the architecture's torchvision enum; DEFAULT is the enum's best.
+
+    Raises WeightsError naming what there is to choose from.
+    """
+    if architecture not in torchvision.models.list_models(module=torchvision.models):
+        raise WeightsError(f"backbone.name = {architecture!r}: not a torchvision classification model")
+    entries = torchvision.models.get_model_weights(architecture)
+    if name not in entries.__members__:
+        raise WeightsError(f"backbone.weights = {name!r}: {architecture} has {', '.join(entries.__members__)}, DEFAULT")
+    entry = entries[name]
+    transform = entry.transforms()
+    return PublishedWeights(
+        name=entry.name,
+        url=entry.url,
+        sha256_start=entry.url.rsplit("-", 1)[-1].removesuffix(".pth"),
+        preprocessing=Preprocessing(tuple(transform.mean), tuple(transform.std)),
+    )
+
+
+def empty_model(architecture: str) -> nn.Module:
+    """The architecture without memory for its weights (on the meta device): shapes only."""
+    with torch.device("meta"):
+        return torchvision.models.get_model(architecture, weights=None)
+
+
+def read_state_dict(path: Path, architecture: str) -> dict[str, Tensor]:
+    """Read a downloaded .pth, refusing anything but tensors, and check it against the architecture.
+
+    Raises WeightsError naming the first tensor that is missing, unknown or of another shape.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path}: not a file of plain weights ({reason}); nothing in it was executed") from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: holds no state dict of tensors; save `model.state_dict()`")
+    wanted = {name: tuple(tensor.shape) for name, tensor in empty_model(architecture).state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name in [*wanted, *found]:
+        if wanted.get(name) != found.get(name):
+            raise WeightsError(
+                f"{path}: not weights of {architecture}: {name} is {_shape(found.get(name))} in the file, "
+                f"{_shape(wanted.get(name))} in the architecture"
+            )
+    return dict(state)
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else str(list(shape))
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Pretrained weights under torchvision's names, with the preprocessing they were trained with."""
+
+    architecture: str
+    state: dict[str, Tensor]
+    preprocessing: Preprocessing
+
+
+def save_backbone(path: Path, backbone: Backbone) -> None:
+    """Write a backbone as safetensors."""
+    about = {"architecture": backbone.architecture, "preprocessing": asdict(backbone.preprocessing)}
+    save_tensors(path, backbone.state, about)
+
+
+def load_backbone(path: Path) -> Backbone:
+    """Read what `save_backbone` wrote."""
+    state, about = load_tensors(path)
+    return Backbone(about["architecture"], state, preprocessing_from(about["preprocessing"]))
+
+
+def preprocessing_from(about: Mapping[str, Any]) -> Preprocessing:
+    """Rebuild a Preprocessing from its JSON form."""
+    return Preprocessing(tuple(about["mean"]), tuple(about["std"]), about["channels"])

@@ -1,0 +1,127 @@
+"""Bring a file from an address to this machine, in pieces if the line drops."""
+
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from transfer.errors import DownloadError
+from transfer.files import CHUNK_BYTES
+
+TRIES = 3
+FIRST_WAIT_S = 1.0  # doubled after each failed try
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def fetch(address: str, keep: Path, timeout_s: float) -> Path:
+    """Return a local file with the bytes found at `address`.
+
+    A plain path or `file://` address is used where it lies; anything else is read into the folder
+    `keep`. Over http(s) a broken transfer is taken up where it stopped, within this call (three
+    tries) and in the next one; other schemes go through fsspec. `timeout_s` bounds the wait for a
+    connection and for each piece of data, not the whole transfer.
+
+    Raises DownloadError. Whether the bytes are the right ones is for the caller to check; a file
+    found to be wrong should be deleted, or the next call would find it complete.
+    """
+    scheme = urlsplit(address).scheme
+    if scheme in ("", "file"):
+        path = Path(address.removeprefix("file://")).expanduser()
+        if not path.is_file():
+            raise DownloadError(f"{address}: no such file; check the address")
+        return path
+    if scheme == "http" and urlsplit(address).hostname not in LOOPBACK:
+        raise DownloadError(f"{address}: plain http is not used; give an https, file or local address")
+    keep.mkdir(parents=True, exist_ok=True)
+    reason = ""
+    for attempt in range(TRIES):
+        try:
+            if scheme in ("http", "https"):
+                return _fetch_http(address, keep, timeout_s)
+            return _fetch_other(address, keep)
+        except urllib.error.HTTPError as error:
+            if error.code < 500:
+                raise DownloadError(f"{address}: the server answered {error.code}; check the address") from None
+            reason = str(error)
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, EOFError) as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+        if attempt < TRIES - 1:
+            time.sleep(FIRST_WAIT_S * 2**attempt)
+    raise DownloadError(f"{address}: not reached in {TRIES} tries ({reason}); try again later or give a mirror")
+
+
+def _fetch_other(address: str, keep: Path) -> Path:
+    import fsspec  # only for addresses such as s3://..., which most runs do not have
+
+    target = keep / hashlib.sha256(address.encode()).hexdigest()[:16]
+    try:
+        filesystem, path = fsspec.url_to_fs(address)
+        filesystem.get_file(path, str(target))
+    except (ValueError, ImportError, FileNotFoundError) as error:
+        raise DownloadError(f"{address}: {error}; give an https, file or local address") from None
+    return target
+
+
+def _fetch_http(address: str, keep: Path, timeout_s: float) -> Path:
+    response = _get(address, timeout_s)
+    # What the server says of the file names the partial copy, so that a copy of an older version
+    # is never continued with the bytes of a newer one.
+    said = [response.headers.get(name, "") for name in ("ETag", "Last-Modified", "Content-Length")]
+    partial = keep / hashlib.sha256("\n".join([address, *said]).encode()).hexdigest()[:16]
+    total = int(said[2]) if said[2].isdecimal() else None
+    have = partial.stat().st_size if partial.exists() else 0
+    if total is not None and have == total:
+        response.close()
+        return partial
+    if have > 0 and any(said[:2]):  # without either tag nobody can tell whether the file changed meanwhile
+        response.close()
+        response = _get(address, timeout_s, first_byte=have)
+    if response.status != 206:
+        have = 0
+    with (
+        response,
+        partial.open("ab" if have else "wb") as stream,
+        tqdm(total=total, initial=have, unit="B", unit_scale=True, desc="download", disable=None) as progress,
+    ):
+        while piece := response.read1(CHUNK_BYTES):
+            stream.write(piece)
+            progress.update(len(piece))
+        stream.flush()
+        os.fsync(stream.fileno())
+        have = stream.tell()
+    if total is not None and have != total:
+        if have > total:
+            partial.unlink()
+        raise EOFError(f"{have} of {total} bytes came")
+    return partial
+
+
+class _SecureRedirects(urllib.request.HTTPRedirectHandler):
+    """Follow redirects, but never from https to plain http."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise DownloadError(f"{req.full_url}: redirected to {newurl}, which is not https; give another address")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _get(address: str, timeout_s: float, first_byte: int = 0) -> http.client.HTTPResponse:
+    request = urllib.request.Request(address, headers={"User-Agent": "transfer", "Accept-Encoding": "identity"})
+    if first_byte:
+        request.add_header("Range", f"bytes={first_byte}-")
+    return urllib.request.build_opener(_SecureRedirects).open(request, timeout=timeout_s)

@@ -1,0 +1,99 @@
+"""Files that are there whole or not at all, and whose bytes depend on their content alone."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfer.errors import DataError
+
+CHUNK_BYTES = 1 << 20
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; on success flush it to disk and rename it to `path`.
+
+    The body may make a file or a folder there. If it raises, the sibling is removed and whatever
+    was at `path` before stays as it was.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove(partial)
+    try:
+        yield partial
+        for written in [partial, *partial.rglob("*")]:
+            _sync(written)
+        if partial.is_dir():  # a folder cannot replace one that is not empty
+            _remove(path)
+        partial.replace(path)
+        _sync(path.parent)
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write strict JSON: NaN and infinities are refused with ValueError."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one line a row under a header of the first row's keys, which all rows share."""
+    lines = [list(rows[0]), *(row.values() for row in rows)]
+    with whole(path) as partial:
+        partial.write_text("".join("\t".join(map(str, line)) + "\n" for line in lines), encoding="utf-8")
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays as an uncompressed .npz; equal arrays give equal bytes."""
+    with whole(path) as partial, partial.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+@contextmanager
+def open_arrays(path: Path, *names: str) -> Iterator[Mapping[str, np.ndarray]]:
+    """Open an .npz whose members are read when asked for; no pickles.
+
+    Raises DataError if the file is missing, damaged, or lacks one of `names`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if missing := [name for name in names if name not in arrays]:
+                raise DataError(f"{path}: no array {missing[0]!r} in it; run the stage that writes it again")
+            yield arrays
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; run the stage that writes it first") from None
+    except (ValueError, OSError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DataError(f"{path}: not a readable .npz ({error}); run the stage that writes it again") from None
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

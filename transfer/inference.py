@@ -1,0 +1,24 @@
+"""Run a network over a whole set of images."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from transfer.device import mixed_precision
+from transfer.images import Images
+
+
+@torch.no_grad()
+def run_over(
+    module: Callable[[Tensor], Tensor], images: Images, batch_size: int, mirrored: bool = False, label: str = "images"
+) -> Tensor:
+    """Outputs (N, ...) of `module` for all images, float32, in their order, on their device."""
+    outputs = []
+    starts = range(0, len(images), batch_size)
+    with mixed_precision(images.pixels.device):
+        for start in tqdm(starts, desc=label, unit="batch", disable=None, leave=False):
+            batch = images.plain(slice(start, start + batch_size), mirrored)
+            outputs.append(module(batch).float())
+    return torch.cat(outputs)

@@ -1,0 +1,147 @@
+"""The classifier: a pretrained backbone without its last layer, and a new head on top."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from transfer.backbones import Backbone, Preprocessing, empty_model, preprocessing_from
+from transfer.errors import WeightsError
+from transfer.tensors import load_tensors, save_tensors
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """Layers of a head: widths of the hidden layers ([] is linear), batch normalisation, dropout share."""
+
+    features: int
+    hidden: tuple[int, ...]
+    batch_norm: bool
+    dropout: float
+    classes: int
+
+
+def build_head(shape: HeadShape) -> nn.Sequential:
+    """Dense layers (batch, features) -> (batch, classes): linear, [batch norm], ReLU, [dropout] each, then linear."""
+    layers: list[nn.Module] = []
+    width = shape.features
+    for hidden in shape.hidden:
+        layers.append(nn.Linear(width, hidden))
+        if shape.batch_norm:
+            layers.append(nn.BatchNorm1d(hidden))
+        layers.append(nn.ReLU())
+        if shape.dropout:
+            layers.append(nn.Dropout(shape.dropout))
+        width = hidden
+    return nn.Sequential(*layers, nn.Linear(width, shape.classes))
+
+
+def last_linear(model: nn.Module) -> str:
+    """Name of the layer that a head replaces: the last linear one of a torchvision classifier."""
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not names:
+        raise WeightsError(f"{type(model).__name__} ends in no linear layer; choose another backbone.name")
+    return names[-1]
+
+
+def build_feature_extractor(backbone: Backbone) -> tuple[nn.Module, int]:
+    """The backbone up to its pooled features: module (batch, 3, H, W) -> (batch, features), and `features`."""
+    model = empty_model(backbone.architecture)
+    replaced = last_linear(model)
+    features = model.get_parameter(f"{replaced}.weight").shape[1]
+    model.set_submodule(replaced, nn.Identity())
+    kept = {name: tensor for name, tensor in backbone.state.items() if not name.startswith(f"{replaced}.")}
+    model.load_state_dict(kept, assign=True)
+    return model.to(memory_format=torch.channels_last), features
+
+
+class Classifier(nn.Module):
+    """Images (batch, 3, H, W), normalised -> logits (batch, classes)."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.backbone(images))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A trained head: its weights, shape and class names, and the epochs it was trained."""
+
+    shape: HeadShape
+    state: dict[str, Tensor]
+    classes: tuple[str, ...]
+    epochs: int
+
+
+def save_head(path: Path, head: Head) -> None:
+    """Write a head as safetensors."""
+    save_tensors(path, head.state, {"shape": asdict(head.shape), "classes": head.classes, "epochs": head.epochs})
+
+
+def load_head(path: Path) -> Head:
+    """Read what `save_head` wrote."""
+    state, about = load_tensors(path)
+    return Head(_shape_from(about["shape"]), state, tuple(about["classes"]), about["epochs"])
+
+
+def _shape_from(about: dict) -> HeadShape:
+    return HeadShape(**{**about, "hidden": tuple(about["hidden"])})
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a saved classifier needs to be used: architecture, head, class names, preprocessing, input side."""
+
+    architecture: str
+    head: HeadShape
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    size_px: int
+
+
+def build_classifier(backbone: Backbone, head: Head) -> Classifier:
+    """Put a trained head on a pretrained backbone. Raises WeightsError if their widths differ."""
+    extractor, features = build_feature_extractor(backbone)
+    if features != head.shape.features:
+        raise WeightsError(
+            f"the head takes {head.shape.features} features, {backbone.architecture} gives {features}; "
+            "run train_head again"
+        )
+    top = build_head(head.shape)
+    top.load_state_dict(head.state)
+    return Classifier(extractor, top)
+
+
+def save_model(path: Path, model: Classifier, card: ModelCard) -> None:
+    """Write a classifier as safetensors with its card."""
+    save_tensors(path, model.state_dict(), asdict(card))
+
+
+def load_model(path: Path, classes: Sequence[str], size_px: int) -> tuple[Classifier, ModelCard]:
+    """Read a classifier for images of `size_px` of the given classes, in channels-last layout, ready to evaluate.
+
+    Raises WeightsError if it was trained for other classes or another size.
+    """
+    state, about = load_tensors(path)
+    card = ModelCard(
+        about["architecture"],
+        _shape_from(about["head"]),
+        tuple(about["classes"]),
+        preprocessing_from(about["preprocessing"]),
+        about["size_px"],
+    )
+    if card.classes != tuple(classes):
+        raise WeightsError(f"{path}: trained for classes {list(card.classes)}, the data has {list(classes)}")
+    if card.size_px != size_px:
+        raise WeightsError(f"{path}: trained on {card.size_px} pixels, the data has {size_px}; resize it to match")
+    backbone = empty_model(card.architecture)
+    backbone.set_submodule(last_linear(backbone), nn.Identity())
+    model = Classifier(backbone, build_head(card.head))
+    model.load_state_dict(state, assign=True)
+    return model.to(memory_format=torch.channels_last).eval(), card

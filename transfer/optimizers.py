@@ -1,0 +1,23 @@
+"""Parameter groups with differential learning rates."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+
+def parameter_groups(module: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups of a module's trainable parameters: weights, and biases and norms, which are not decayed."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in trainable if parameter.ndim > 1]
+    plain = [parameter for parameter in trainable if parameter.ndim <= 1]
+    groups = [
+        {"params": decayed, "lr": lr, "weight_decay": weight_decay},
+        {"params": plain, "lr": lr, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def peak_rates(groups: Iterable[dict[str, Any]]) -> list[float]:
+    """The learning rate of each group, as OneCycleLR wants them."""
+    return [group["lr"] for group in groups]

@@ -1,0 +1,146 @@
+"""Pictures for people: sheets of example images, drawn off screen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from transfer.files import whole
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+RIGHT, WRONG = "#1a7f37", "#cf222e"  # told apart by lightness too, and wrong ones by their caption
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG, whole or not at all, and close it."""
+    with whole(path) as partial:
+        # Without the library's version in it, equal pictures are equal files.
+        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def show_pixels(axes: Axes, pixels: np.ndarray, caption: str = "", colour: str | None = None) -> None:
+    """Draw one image (H, W, 3) uint8 without axes, with a caption above and a coloured frame."""
+    axes.imshow(pixels, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(caption, fontsize=7.5, color=colour or "black", pad=3)
+    for side in axes.spines.values():
+        side.set(visible=colour is not None, color=colour, linewidth=3)
+
+
+def percent(probability: float) -> str:
+    """A probability for a caption, never rounded up to certainty."""
+    return ">99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
+
+
+def caption_of(label: int, probabilities: np.ndarray, classes: Sequence[str]) -> str:
+    """`cat 93 %` for a right answer, `cat → dog 61 %` (truth → answer) for a wrong one."""
+    predicted = int(probabilities.argmax())
+    said = f"{classes[predicted]} {percent(float(probabilities[predicted]))}"
+    return said if predicted == label else f"{classes[label]} → {said}"
+
+
+def prediction_grid(
+    path: Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    columns: int = 10,
+) -> None:
+    """A grid of images (N, H, W, 3) uint8: right answers framed green, wrong ones red, `truth → answer`."""
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(1.35 * columns, 1.5 * rows + 0.5), squeeze=False)
+    for place in axes.flat:
+        place.axis("off")
+    for place, pixels, label, chances in zip(axes.flat, images, labels, probabilities, strict=False):
+        place.axis("on")
+        colour = RIGHT if chances.argmax() == label else WRONG
+        show_pixels(place, pixels, caption_of(int(label), chances, classes), colour)
+    right = int((probabilities.argmax(1) == labels).sum())
+    figure.suptitle(
+        f"Test images by class: {right} of these {len(images)} right (green), {len(images) - right} wrong "
+        "(red: truth → answer)",
+        fontsize=10,
+    )
+    figure.tight_layout(rect=(0, 0, 1, 0.99))
+    save_figure(path, figure)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One image (H, W, 3) uint8 with its map (H, W) in [0, 1], true label and class probabilities."""
+
+    pixels: np.ndarray
+    heat: np.ndarray
+    label: int
+    probabilities: np.ndarray
+
+
+def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lay a map (H, W) in [0, 1] over an image (H, W, 3) uint8: half image, half colour."""
+    return (0.5 * pixels + 0.5 * heat_colours(heat)).round().astype(np.uint8)
+
+
+def heat_colours(heat: np.ndarray) -> np.ndarray:
+    """Colour a map (H, W) in [0, 1]: (H, W, 3) uint8, dark for none, bright for most."""
+    return matplotlib.colormaps["inferno"](heat, bytes=True)[..., :3]
+
+
+def heat_map_sheet(
+    path: Path,
+    rows: Sequence[tuple[str, Sequence[Explained | None]]],
+    columns: Sequence[str],
+    classes: Sequence[str],
+    title: str,
+) -> None:
+    """A sheet with a row a class: for each example its image, heat map and overlay; None leaves a gap.
+
+    `rows` are (row title, examples), `columns` the titles over the examples.
+    """
+    count = len(columns)
+    figure = plt.figure(figsize=(1.3 * 3 * count + 1.2, 1.42 * len(rows) + 1.0))
+    grid = figure.add_gridspec(
+        len(rows), 4 * count - 1, width_ratios=([1, 1, 1, 0.12] * count)[:-1],
+        left=0.07 if count > 1 else 0.12, right=0.99, top=1 - 0.95 / figure.get_figheight(), bottom=0.01,
+        wspace=0.04, hspace=0.28,
+    )  # fmt: skip
+    for row, (name, examples) in enumerate(rows):
+        for column, example in enumerate(examples):
+            panes = [figure.add_subplot(grid[row, 4 * column + i]) for i in range(3)]
+            if column == 0:
+                panes[0].set_ylabel(name, fontsize=9)
+            if example is None:
+                for pane in panes:
+                    pane.set(xticks=[], yticks=[])
+                    pane.set_frame_on(False)
+                panes[1].text(0.5, 0.5, "none", ha="center", va="center", color="gray", fontsize=8)
+                continue
+            right = example.probabilities.argmax() == example.label
+            colour = RIGHT if right else WRONG
+            show_pixels(panes[0], example.pixels)
+            show_pixels(panes[1], heat_colours(example.heat), caption_of(example.label, example.probabilities, classes))
+            panes[1].title.set_color(colour)
+            show_pixels(panes[2], overlay(example.pixels, example.heat))
+            if not example.heat.any():
+                panes[1].text(
+                    0.5,
+                    0.5,
+                    "no evidence\nfor the class",
+                    ha="center",
+                    va="center",
+                    color="white",
+                    fontsize=7,
+                    transform=panes[1].transAxes,
+                )
+    for column, text in enumerate(columns):
+        box = grid[0, 4 * column : 4 * column + 3].get_position(figure)
+        figure.text((box.x0 + box.x1) / 2, 1 - 0.62 / figure.get_figheight(), text, ha="center", fontsize=10)
+    figure.suptitle(title, fontsize=11, y=1 - 0.12 / figure.get_figheight(), va="top")
+    save_figure(path, figure)

@@ -1,0 +1,31 @@
+"""Upscaling with OpenCV, straight to a memory-mappable file."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from transfer.files import whole
+
+INTERPOLATIONS = {
+    "nearest": cv2.INTER_NEAREST,
+    "linear": cv2.INTER_LINEAR,
+    "cubic": cv2.INTER_CUBIC,
+    "lanczos4": cv2.INTER_LANCZOS4,
+    "area": cv2.INTER_AREA,
+}
+
+
+def resize_to_file(images: np.ndarray, size_px: int, interpolation: str, path: Path) -> None:
+    """Resize images (N, H, W, 3) uint8 to a .npy file (N, size_px, size_px, 3) uint8.
+
+    Pixels are those of `cv2.resize` with the flag named by `interpolation` (see INTERPOLATIONS).
+    One image is held at a time, so memory does not grow with N or size_px.
+    """
+    shape = (len(images), size_px, size_px, 3)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with whole(path) as partial, partial.open("wb", buffering=1 << 22) as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for image in tqdm(images, desc="resize", unit="image", disable=None):
+            stream.write(cv2.resize(image, (size_px, size_px), interpolation=INTERPOLATIONS[interpolation]).data)

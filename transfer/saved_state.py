@@ -1,0 +1,134 @@
+"""State of an unfinished run, from which a killed one goes on to the same bits."""
+
+import fcntl
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfer.errors import TrainingError, WeightsError
+from transfer.tensors import load_tensors, save_tensors
+
+
+def split_tensors(content: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Split nested dicts, lists, numbers and tensors into a JSON-able skeleton and its tensors by name.
+
+    Dict keys may be integers, as those of an optimizer's state are.
+    """
+    tensors: dict[str, Tensor] = {}
+
+    def walk(part: Any) -> Any:
+        if isinstance(part, Tensor):
+            name = str(len(tensors))
+            tensors[name] = part
+            return {"tensor": name}
+        if isinstance(part, dict):
+            return {"items": [[key, walk(value)] for key, value in part.items()]}
+        if isinstance(part, list | tuple):
+            return [walk(value) for value in part]
+        return part
+
+    return walk(content), tensors
+
+
+def join_tensors(skeleton: Any, tensors: dict[str, Tensor]) -> Any:
+    """Undo `split_tensors`; tuples come back as lists."""
+    if isinstance(skeleton, list):
+        return [join_tensors(value, tensors) for value in skeleton]
+    if isinstance(skeleton, dict):
+        if "tensor" in skeleton:
+            return tensors[skeleton["tensor"]]
+        return {key: join_tensors(value, tensors) for key, value in skeleton["items"]}
+    return skeleton
+
+
+class SavedState:
+    """One run's state in `folder/<name>-<fingerprint>`, replaced whole at each save.
+
+    The fingerprint stands for everything the run's result depends on, so that a run with other
+    parameters, data or code never sees this state.
+    """
+
+    def __init__(self, folder: Path, name: str, fingerprint: str, every_s: float = 300) -> None:
+        self.folder = folder / f"{name}-{fingerprint}"
+        self.others = [other for other in sorted(folder.glob(f"{name}-*")) if other != self.folder]
+        self.every_s = every_s
+        self._saved_at = time.monotonic()
+
+    def load(self) -> Any | None:
+        """What the last complete save held, or None. A damaged state counts as none."""
+        try:
+            tensors, about = load_tensors(self.folder / "state.safetensors")
+        except WeightsError:
+            return None
+        return join_tensors(about["skeleton"], tensors)
+
+    def save(self, content: Any) -> None:
+        """Replace the saved state."""
+        skeleton, tensors = split_tensors(content)
+        save_tensors(self.folder / "state.safetensors", tensors, {"skeleton": skeleton})
+        self._saved_at = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether `every_s` seconds have passed since the last save."""
+        return time.monotonic() - self._saved_at > self.every_s
+
+    def discard(self) -> None:
+        """Forget the state of a run that is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class StopRequest:
+    """Within `with StopRequest() as stop`, SIGINT and SIGTERM set `stop.signal` instead of ending the process."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __enter__(self) -> "StopRequest":
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _note(self, number: int, _frame: Any) -> None:
+        self.signal = number
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def only_one(output: Path) -> Iterator[None]:
+    """Let one process at a time work on `output`. Raises TrainingError naming the process that does already.
+
+    DVC's own lock does not cover a trainer that outlived the `dvc repro` which started it.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock = output.with_name(f".{output.name}.lock")
+    with lock.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read().strip()
+            raise TrainingError(f"{output}: process {holder} is at work on it; wait for it or end it") from None
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Set torch's generators from the run's seed and the step's number alone.
+
+    So a step draws the same numbers whether the run came to it in one go or was resumed, and no
+    generator's state has to be saved.
+    """
+    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9) % (1 << 63)
+    torch.manual_seed(mixed)

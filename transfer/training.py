@@ -1,0 +1,232 @@
+"""The one training loop, which trains a head on features and a network on images alike."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from transfer.device import mixed_precision
+from transfer.errors import InterruptedRunError, TrainingError
+from transfer.saved_state import SavedState, StopRequest, seed_step
+
+CHECK_EVERY = 50  # steps between looks at the loss: each look makes an accelerator wait for the host
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned from.
+
+    `draw(positions)` gives the inputs and labels of some training items on the device, freshly
+    augmented; `validate(model)` gives loss and accuracy on the validation split.
+    """
+
+    count: int
+    draw: Callable[[Tensor], tuple[Tensor, Tensor]]
+    validate: Callable[[nn.Module], tuple[float, float]]
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how: `patience` epochs without a better one end the run, `ema_decay` 0 means no averaging."""
+
+    epochs: int
+    batch_size: int
+    label_smoothing: float
+    patience: int
+    ema_decay: float
+    seed: int
+
+    def steps_per_epoch(self, count: int) -> int:
+        """Full batches in an epoch over `count` items; what is left over comes first in no epoch's order."""
+        return max(count // self.batch_size, 1)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Averages over one epoch's training batches, and the validation split after it."""
+
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """All epochs, and which of them (from 0) gave the weights that the model holds now; -1: none was run."""
+
+    history: list[Epoch]
+    best: int
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    plan: Plan,
+    optimizer: torch.optim.Optimizer,
+    scheduler: LRScheduler,
+    saved: SavedState,
+    on_epoch: Callable[[Epoch], None],
+    label: str,
+) -> Fitted:
+    """Train `model` in place and leave it with the weights of the best epoch on the validation split.
+
+    Best is the highest accuracy, then the lowest loss. Cross-entropy with label smoothing; the
+    scheduler steps once a batch. With `plan.ema_decay` the exponential moving average of the weights
+    and buffers is what is validated and kept.
+
+    State is saved after each epoch and every `saved.every_s` seconds; a run that finds its own state
+    goes on from it to the same result. On SIGINT or SIGTERM it saves and raises InterruptedRunError.
+    Raises TrainingError at a loss that is not finite, naming step, learning rate and batch.
+    """
+    run = _Run(model, task, plan, optimizer, scheduler)
+    if (state := saved.load()) is not None:
+        run.restore(state)
+        print(f"{label}: going on from epoch {len(run.history) + 1}, step {run.step_in_epoch}", flush=True)
+    for epoch in run.history:
+        on_epoch(epoch)
+    with StopRequest() as stop:
+        while not run.finished():
+            for _ in run.rest_of_epoch(label):
+                if stop.signal is not None or saved.due():
+                    saved.save(run.state())
+                if stop.signal is not None:
+                    raise InterruptedRunError(f"{label}: stopped; run it again to go on", stop.signal)
+            on_epoch(run.end_epoch())
+            saved.save(run.state())
+    if run.history:
+        model.load_state_dict(run.best_weights)
+    return Fitted(run.history, run.best)
+
+
+class _Run:
+    """Everything that changes while a model is trained, and how it is saved and restored."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        plan: Plan,
+        optimizer: torch.optim.Optimizer,
+        scheduler: LRScheduler,
+    ) -> None:
+        self.model, self.task, self.plan = model, task, plan
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.average = (
+            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.ema_decay), use_buffers=True)
+            if plan.ema_decay
+            else None
+        )
+        self.criterion = nn.CrossEntropyLoss(label_smoothing=plan.label_smoothing)
+        self.steps = plan.steps_per_epoch(task.count)
+        self.history: list[Epoch] = []
+        self.best = -1
+        self.best_weights: dict[str, Tensor] = {}
+        self._start_epoch()
+
+    def _start_epoch(self) -> None:
+        self.step_in_epoch = 0
+        self.losses = torch.zeros(self.steps, device=self.task.device)
+        self.hits = torch.zeros((), dtype=torch.int64, device=self.task.device)
+
+    def finished(self) -> bool:
+        done = len(self.history)
+        return done >= self.plan.epochs or done - 1 - self.best >= self.plan.patience > 0
+
+    def order(self) -> Tensor:
+        """This epoch's order of training items, a function of seed and epoch."""
+        generator = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + len(self.history))
+        return torch.randperm(self.task.count, generator=generator)
+
+    def rest_of_epoch(self, label: str) -> Iterator[None]:
+        """Train on the batches that are left of this epoch, yielding after each."""
+        self.model.train()
+        order = self.order()
+        size = min(self.plan.batch_size, self.task.count)
+        title = f"{label} {len(self.history) + 1}/{self.plan.epochs}"
+        with tqdm(total=self.steps, initial=self.step_in_epoch, desc=title, disable=None, leave=False) as progress:
+            while self.step_in_epoch < self.steps:
+                start = self.step_in_epoch * size
+                self._train_step(order[start : start + size])
+                self.step_in_epoch += 1
+                if self.step_in_epoch % CHECK_EVERY == 0 or self.step_in_epoch == self.steps:
+                    self._check_losses(order, size)
+                progress.update()
+                yield
+
+    def _train_step(self, chosen: Tensor) -> None:
+        seed_step(self.plan.seed, len(self.history) * self.steps + self.step_in_epoch)
+        inputs, labels = self.task.draw(chosen.to(self.task.device))
+        with mixed_precision(self.task.device):
+            logits = self.model(inputs)
+            loss = self.criterion(logits, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.scheduler.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.losses[self.step_in_epoch] = loss.detach()
+        self.hits += (logits.detach().argmax(1) == labels).sum()
+
+    def _check_losses(self, order: Tensor, size: int) -> None:
+        wrong = (~self.losses.isfinite()).nonzero()
+        if len(wrong):
+            step = int(wrong[0])
+            batch = order[step * size : (step + 1) * size].tolist()
+            raise TrainingError(
+                f"loss is {float(self.losses[step])} at epoch {len(self.history) + 1}, step {step + 1}, "
+                f"learning rate {self.scheduler.get_last_lr()[0]:.3g}; try a lower one. Batch: training images {batch}"
+            )
+
+    def end_epoch(self) -> Epoch:
+        """Validate, note the epoch and keep its weights if it is the best so far."""
+        lr = float(self.scheduler.get_last_lr()[0])
+        candidate = self.model if self.average is None else self.average.module
+        candidate.eval()
+        val_loss, val_accuracy = self.task.validate(candidate)
+        seen = self.steps * min(self.plan.batch_size, self.task.count)
+        epoch = Epoch(float(self.losses.mean()), int(self.hits) / seen, val_loss, val_accuracy, lr)
+        self.history.append(epoch)
+        if self.best < 0 or _rank(epoch) > _rank(self.history[self.best]):
+            self.best = len(self.history) - 1
+            self.best_weights = copy.deepcopy(candidate.state_dict())
+        self._start_epoch()
+        return epoch
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "history": [vars(epoch) for epoch in self.history],
+            "best": self.best,
+            "best_weights": self.best_weights,
+            "step_in_epoch": self.step_in_epoch,
+            "losses": self.losses,
+            "hits": self.hits,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.best, self.best_weights = state["best"], state["best_weights"]
+        self.step_in_epoch = state["step_in_epoch"]
+        self.losses, self.hits = state["losses"].to(self.task.device), state["hits"].to(self.task.device)
+
+
+def _rank(epoch: Epoch) -> tuple[float, float]:
+    return epoch.val_accuracy, -epoch.val_loss
