@@ -52,7 +52,8 @@ def build_feature_extractor(backbone: Backbone) -> tuple[nn.Module, int]:
     replaced = last_linear(model)
     features = model.get_parameter(f"{replaced}.weight").shape[1]
     model.set_submodule(replaced, nn.Identity())
-    kept = {name: tensor for name, tensor in backbone.state.items() if not name.startswith(f"{replaced}.")}
+    # Copies, because training would else change the caller's weights.
+    kept = {name: tensor.clone() for name, tensor in backbone.state.items() if not name.startswith(f"{replaced}.")}
     model.load_state_dict(kept, assign=True)
     return model.to(memory_format=torch.channels_last), features
 
