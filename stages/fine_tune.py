@@ -1,6 +1,7 @@
 """Phase 2: fine-tune the whole network with differential learning rates."""
 
 from argparse import Namespace
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -17,7 +18,7 @@ from transfer.files import write_json
 from transfer.images import Images, open_pixels
 from transfer.inference import run_over
 from transfer.network import ModelCard, build_classifier, load_head, save_model
-from transfer.optimizers import parameter_groups, peak_rates
+from transfer.optimizers import build_optimizer, parameter_groups, peak_rates
 from transfer.saved_state import SavedState, only_one
 from transfer.splits import load_labels
 from transfer.training import Plan, Task, fit
@@ -27,6 +28,7 @@ VALIDATION_BATCH = 250  # forward only, so it changes nothing but memory
 
 class FineTune(Group):
     epochs: int = Field(ge=0)
+    optimizer: Literal["adamw", "sgd"]
     head_lr_multiple: float = Field(gt=0)
     momentum: float = Field(gt=0, lt=1)
     weight_decay: float = Field(ge=0)
@@ -95,7 +97,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     )
     groups = parameter_groups(model.backbone, train.lr, wanted.weight_decay)
     groups += parameter_groups(model.head, train.lr * wanted.head_lr_multiple, wanted.weight_decay)
-    optimizer = torch.optim.SGD(groups, momentum=wanted.momentum, nesterov=True)
+    optimizer = build_optimizer(wanted.optimizer, groups, wanted.momentum)
     scheduler = OneCycleLR(
         optimizer,
         peak_rates(groups),

@@ -1,6 +1,6 @@
 """ImageNet backbones of torchvision: which weights there are, and whether a file really holds them."""
 
-import pickle
+import errno
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,11 +38,12 @@ def published_weights(architecture: str, name: str) -> PublishedWeights:
 
     Raises WeightsError naming what there is to choose from.
     """
-    if architecture not in torchvision.models.list_models(module=torchvision.models):
-        raise WeightsError(f"backbone.name = {architecture!r}: not a torchvision classification model")
+    architectures = torchvision.models.list_models(module=torchvision.models)
+    if architecture not in architectures:
+        raise WeightsError(f"backbone.name = {architecture!r}: torchvision classifies with {', '.join(architectures)}")
     entries = torchvision.models.get_model_weights(architecture)
     if name not in entries.__members__:
-        raise WeightsError(f"backbone.weights = {name!r}: {architecture} has {', '.join(entries.__members__)}, DEFAULT")
+        raise WeightsError(f"backbone.weights = {name!r}: {architecture} has {', '.join(entries.__members__)}")
     entry = entries[name]
     transform = entry.transforms()
     return PublishedWeights(
@@ -66,7 +67,11 @@ def read_state_dict(path: Path, architecture: str) -> dict[str, Tensor]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged pickle ends in any kind of error: an empty stack, a missing argument ...
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: an impossible offset
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: not a file of plain weights ({reason}); nothing in it was executed") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -5,9 +5,11 @@ Layout (https://www.cs.toronto.edu/~kriz/cifar.html): `data_batch_1.bin` ... `da
 `batches.meta.txt` holds one class name a line.
 """
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import re
 import tarfile
 import zlib
@@ -17,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from transfer.errors import ArchiveError
-from transfer.files import open_arrays, write_arrays
+from transfer.files import CHUNK_BYTES, open_arrays, whole, write_arrays
 
 SIDE_PX = 32
 RECORD_BYTES = 1 + 3 * SIDE_PX * SIDE_PX
@@ -80,12 +82,12 @@ def read_archive(path: Path) -> Archive:
 def _read_members(path: Path) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with _unpacked(path) as content, tarfile.open(fileobj=content, mode="r|") as archive:
             for member in archive:
                 name = member.name.rsplit("/", 1)[-1]
                 if member.size > LARGEST_MEMBER_BYTES:
                     raise ArchiveError(
-                        f"{path}: {name} claims {member.size} bytes, more than {LARGEST_MEMBER_BYTES}; refused"
+                        f"{path}: {name!r} claims {member.size} bytes, more than {LARGEST_MEMBER_BYTES}; refused"
                     )
                 if name != CLASSES and name != TEST and not re.fullmatch(r"data_batch_[1-9]\d{0,2}\.bin", name):
                     continue
@@ -93,15 +95,32 @@ def _read_members(path: Path) -> dict[str, bytes]:
                 if stream is None or name in members:
                     raise ArchiveError(f"{path}: {name} is a link, a folder or there twice; refused")
                 members[name] = stream.read()
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+            # A tar ends in two empty blocks. tarfile takes a damaged header for the first of them.
+            if any(archive.fileobj.read(tarfile.BLOCKSIZE)):
+                raise tarfile.ReadError("a damaged header")
+            while archive.fileobj.read(CHUNK_BYTES):  # a packed file's checksum is compared at its end
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ArchiveError(f"{path}: damaged or not a tar archive ({error}); fetch it again") from None
     return members
 
 
+def _unpacked(path: Path) -> io.BufferedIOBase:
+    """The tar itself. Unlike tarfile's own streams, these notice what does not match a checksum."""
+    with path.open("rb") as stream:
+        start = stream.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(path)
+    if start.startswith(b"BZh"):
+        return bz2.open(path)
+    return lzma.open(path) if start == b"\xfd7zXZ\0" else path.open("rb")
+
+
 def _class_names(path: Path, content: bytes) -> tuple[str, ...]:
-    names = tuple(content.decode("utf-8", "replace").split())
+    lines = content.decode("utf-8", "replace").split("\n")
+    names = tuple(name for line in lines if (name := " ".join(line.split())))
     if len(names) < 2 or len(set(names)) != len(names):
         raise ArchiveError(f"{path}: {CLASSES} names {list(names)}; it must name two or more different classes")
     return names
@@ -135,8 +154,8 @@ def write_archive(path: Path, train: list[LabelledImages], test: LabelledImages,
             entry = tarfile.TarInfo(f"{FOLDER}/{name}")
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(stream.getvalue(), 1, mtime=0))
+    with whole(path) as partial:
+        partial.write_bytes(gzip.compress(stream.getvalue(), 1, mtime=0))
 
 
 def save_images(path: Path, archive: Archive) -> None:

@@ -3,12 +3,15 @@
 import hashlib
 import http.client
 import os
+import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tqdm import tqdm
 
@@ -18,6 +21,14 @@ from transfer.files import CHUNK_BYTES
 TRIES = 3
 FIRST_WAIT_S = 1.0  # doubled after each failed try
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+BROKEN = (  # worth another try
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ssl.SSLError,
+    ConnectionError,
+    TimeoutError,
+    EOFError,
+)
 
 
 def fetch(address: str, keep: Path, timeout_s: float) -> Path:
@@ -31,15 +42,33 @@ def fetch(address: str, keep: Path, timeout_s: float) -> Path:
     Raises DownloadError. Whether the bytes are the right ones is for the caller to check; a file
     found to be wrong should be deleted, or the next call would find it complete.
     """
-    scheme = urlsplit(address).scheme
-    if scheme in ("", "file"):
-        path = Path(address.removeprefix("file://")).expanduser()
-        if not path.is_file():
-            raise DownloadError(f"{address}: no such file; check the address")
-        return path
-    if scheme == "http" and urlsplit(address).hostname not in LOOPBACK:
-        raise DownloadError(f"{address}: plain http is not used; give an https, file or local address")
-    keep.mkdir(parents=True, exist_ok=True)
+    try:
+        scheme = urlsplit(address).scheme
+        if scheme in ("", "file"):
+            return _local_file(address, scheme)
+        if scheme == "http" and not _is_safe(address):
+            raise DownloadError(f"{address}: plain http is not used; give an https, file or local address")
+        keep.mkdir(parents=True, exist_ok=True)
+        return _in_several_tries(address, scheme, keep, timeout_s)
+    except ValueError as error:  # of urllib, for this address or one that a server sends on to
+        raise DownloadError(f"{address}: leads to something that is no address ({error}); check it") from None
+
+
+def _local_file(address: str, scheme: str) -> Path:
+    # Only file:// addresses are percent-encoded; in a plain path a % is a %.
+    path = Path(unquote(address.removeprefix("file://")) if scheme else address).expanduser()
+    if not path.is_file():
+        raise DownloadError(f"{address}: no such file; check the address")
+    return path
+
+
+def _is_safe(address: str) -> bool:
+    """Whether nobody on the way can change what comes: https, or http within this machine."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+
+
+def _in_several_tries(address: str, scheme: str, keep: Path, timeout_s: float) -> Path:
     reason = ""
     for attempt in range(TRIES):
         try:
@@ -50,7 +79,7 @@ def fetch(address: str, keep: Path, timeout_s: float) -> Path:
             if error.code < 500:
                 raise DownloadError(f"{address}: the server answered {error.code}; check the address") from None
             reason = str(error)
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, EOFError) as error:
+        except BROKEN as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if attempt < TRIES - 1:
             time.sleep(FIRST_WAIT_S * 2**attempt)
@@ -76,13 +105,13 @@ def _fetch_http(address: str, keep: Path, timeout_s: float) -> Path:
     said = [response.headers.get(name, "") for name in ("ETag", "Last-Modified", "Content-Length")]
     partial = keep / hashlib.sha256("\n".join([address, *said]).encode()).hexdigest()[:16]
     total = int(said[2]) if said[2].isdecimal() else None
-    have = partial.stat().st_size if partial.exists() else 0
-    if total is not None and have == total:
+    # Without either tag nobody can tell whether the file changed since, without a length whether it came whole.
+    have = partial.stat().st_size if partial.exists() and total is not None and any(said[:2]) else 0
+    if have > 0:
         response.close()
-        return partial
-    if have > 0 and any(said[:2]):  # without either tag nobody can tell whether the file changed meanwhile
-        response.close()
-        response = _get(address, timeout_s, first_byte=have)
+        if have == total:
+            return partial
+        response = _get_rest(address, timeout_s, partial, _validator(*said[:2]))
     if response.status != 206:
         have = 0
     with (
@@ -103,8 +132,32 @@ def _fetch_http(address: str, keep: Path, timeout_s: float) -> Path:
     return partial
 
 
+def _validator(etag: str, last_modified: str) -> str:
+    """What If-Range may hold: a weak tag does not promise equal bytes."""
+    return etag if etag and not etag.startswith("W/") else last_modified
+
+
+def _get_rest(address: str, timeout_s: float, partial: Path, validator: str) -> http.client.HTTPResponse:
+    """Ask for what `partial` lacks; the answer may be the whole file (status 200) all the same.
+
+    Raises EOFError, with `partial` deleted, if the server has no such rest.
+    """
+    have = partial.stat().st_size
+    condition = {"If-Range": validator} if validator else {}
+    try:
+        response = _get(address, timeout_s, {"Range": f"bytes={have}-", **condition})
+        if response.status != 206 or response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            return response
+        response.close()
+    except urllib.error.HTTPError as error:
+        if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+    partial.unlink()
+    raise EOFError(f"the server does not go on from byte {have}")
+
+
 class _SecureRedirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects, but never from https to plain http."""
+    """Follow redirects, but never to plain http over a network, nor from https to any http."""
 
     def redirect_request(
         self,
@@ -115,13 +168,12 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+        if not _is_safe(newurl) or (req.type == "https" and urlsplit(newurl).scheme != "https"):
             raise DownloadError(f"{req.full_url}: redirected to {newurl}, which is not https; give another address")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _get(address: str, timeout_s: float, first_byte: int = 0) -> http.client.HTTPResponse:
-    request = urllib.request.Request(address, headers={"User-Agent": "transfer", "Accept-Encoding": "identity"})
-    if first_byte:
-        request.add_header("Range", f"bytes={first_byte}-")
+def _get(address: str, timeout_s: float, more: Mapping[str, str] = MappingProxyType({})) -> http.client.HTTPResponse:
+    headers = {"User-Agent": "transfer", "Accept-Encoding": "identity", **more}
+    request = urllib.request.Request(address, headers=headers)
     return urllib.request.build_opener(_SecureRedirects).open(request, timeout=timeout_s)

@@ -1,15 +1,18 @@
 """Files that are there whole or not at all, and whose bytes depend on their content alone."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from transfer.errors import DataError
 
@@ -48,7 +51,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -63,7 +66,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write one line a row under a header of the first row's keys, which all rows share."""
-    lines = [list(rows[0]), *(row.values() for row in rows)]
+    keys = list(rows[0])
+    lines = [keys, *([row[key] for key in keys] for row in rows)]
     with whole(path) as partial:
         partial.write_text("".join("\t".join(map(str, line)) + "\n" for line in lines), encoding="utf-8")
 
@@ -71,7 +75,8 @@ def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write arrays as an uncompressed .npz; equal arrays give equal bytes."""
     with whole(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+        # An .npz also says how an array lay in memory, which equal arrays may not share.
+        np.savez(stream, allow_pickle=False, **{name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
 @contextmanager
@@ -81,14 +86,17 @@ def open_arrays(path: Path, *names: str) -> Iterator[Mapping[str, np.ndarray]]:
     Raises DataError if the file is missing, damaged, or lacks one of `names`.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, NpzFile):
+            raise ValueError("it holds one array, not several by name")
+        with loaded as arrays:
             if missing := [name for name in names if name not in arrays]:
                 raise DataError(f"{path}: no array {missing[0]!r} in it; run the stage that writes it again")
             yield arrays
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; run the stage that writes it first") from None
-    except (ValueError, OSError, EOFError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: a zip feature
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: an impossible offset
             raise
         raise DataError(f"{path}: not a readable .npz ({error}); run the stage that writes it again") from None
 

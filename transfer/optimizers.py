@@ -1,8 +1,9 @@
-"""Parameter groups with differential learning rates."""
+"""Optimizers over parameter groups with differential learning rates."""
 
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -21,3 +22,12 @@ def parameter_groups(module: nn.Module, lr: float, weight_decay: float) -> list[
 def peak_rates(groups: Iterable[dict[str, Any]]) -> list[float]:
     """The learning rate of each group, as OneCycleLR wants them."""
     return [group["lr"] for group in groups]
+
+
+def build_optimizer(name: str, groups: list[dict[str, Any]], momentum: float) -> torch.optim.Optimizer:
+    """`adamw` (Loshchilov and Hutter 2019), whose first decay rate is `momentum`, or `sgd` with Nesterov momentum."""
+    if name == "adamw":
+        return torch.optim.AdamW(groups, betas=(momentum, 0.999))
+    if name == "sgd":
+        return torch.optim.SGD(groups, momentum=momentum, nesterov=True)
+    raise ValueError(f"no optimizer {name!r}")

@@ -124,7 +124,7 @@ def heat_map_sheet(
                 continue
             right = example.probabilities.argmax() == example.label
             colour = RIGHT if right else WRONG
-            show_pixels(panes[0], example.pixels)
+            show_pixels(panes[0], example.pixels, colour=colour)
             show_pixels(panes[1], heat_colours(example.heat), caption_of(example.label, example.probabilities, classes))
             panes[1].title.set_color(colour)
             show_pixels(panes[2], overlay(example.pixels, example.heat))

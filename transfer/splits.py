@@ -47,17 +47,22 @@ def load_labels(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
         return arrays["labels"].astype(np.int64), tuple(map(str, arrays["classes"]))
 
 
-def quotas(counts: np.ndarray, size: int) -> np.ndarray:
+def quotas(counts: np.ndarray, size: int, taken: np.ndarray) -> np.ndarray:
     """Share `size` images among classes of `counts` images: proportional, exact in sum.
 
-    Largest remainders get the images left over by rounding down, ties going to the lower label.
+    Largest remainders get the images left over by rounding down, among classes that have more than
+    those `taken` already; ties go to the class of which the fewest for its size are taken, then to
+    the lower label. So a later set gets less of what an earlier one had too much of, and two sets
+    together can be all images.
     scikit-learn's stratified split is not used because it refuses requests that leave out, or take,
     fewer images than there are classes.
     """
-    exact = size * counts / counts.sum()
-    share = np.floor(exact).astype(np.int64)
-    left_over = size - share.sum()
-    share[np.argsort(share - exact, kind="stable")[:left_over]] += 1
+    total = counts.sum()
+    # In whole numbers: rounding of fractions would tell equal remainders apart.
+    share, remainder = np.divmod(size * counts, total)
+    ahead = taken * total - taken.sum() * counts
+    order = np.lexsort((ahead, -remainder, taken + share >= counts))
+    share[order[: size - share.sum()]] += 1
     return share
 
 
@@ -79,7 +84,7 @@ def stratified_positions(labels: np.ndarray, sizes: Sequence[int], seed: int) ->
     taken = np.zeros_like(counts)
     sets = []
     for size in sizes:
-        share = quotas(counts, size)
+        share = quotas(counts, size, taken)
         if (short := np.flatnonzero(taken + share > counts)).size:
             label = short[0]
             raise DataError(f"{taken[label] + share[label]} images asked of class {label}, which has {counts[label]}")

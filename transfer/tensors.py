@@ -1,5 +1,6 @@
 """Tensors on disk: one safetensors file with a digest of its own, and a description of what it holds."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,9 +16,11 @@ from transfer.errors import WeightsError
 from transfer.files import whole
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and values, whatever the order of the mapping."""
-    total = hashlib.sha256()
+def digest(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    """SHA-256 over names, types, shapes, values and description, whatever the order of the mappings."""
+    # There and back, because JSON turns keys into text, which sorts otherwise than numbers.
+    plain = json.loads(json.dumps(about, allow_nan=False))
+    total = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -26,19 +29,38 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors with `about`, a JSON-able description that `load_tensors` returns with them."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    """Write tensors with `about`, a JSON-able description that `load_tensors` returns with them.
+
+    Raises OSError if the disk does not take them.
+    """
+    plain = _apart(tensors)
     # One metadata key only: safetensors writes several in no fixed order.
-    text = json.dumps({"sha256": digest(plain), **about}, sort_keys=True, allow_nan=False)
+    text = json.dumps({"sha256": digest(plain, about), **about}, sort_keys=True, allow_nan=False)
     with whole(path) as partial:
-        save_file(plain, partial, metadata={"about": text})
+        try:
+            save_file(plain, partial, metadata={"about": text})
+        except SafetensorError as error:
+            raise OSError(errno.EIO, str(error), str(path)) from None
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU, no two in the same memory, which safetensors refuses."""
+    plain: dict[str, Tensor] = {}
+    used: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        if own.untyped_storage().data_ptr() in used:
+            own = own.clone()
+        used.add(own.untyped_storage().data_ptr())
+        plain[name] = own
+    return plain
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote.
 
     Raises WeightsError if the file is missing, truncated or altered: safetensors itself would not
-    notice a flipped bit in the values, the digest does.
+    notice a flipped bit in the values or the description, the digest does.
     """
     try:
         with safe_open(path, framework="pt") as stream:
@@ -48,6 +70,6 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise WeightsError(f"{path}: no such file; run the stage that writes it first") from None
     except (SafetensorError, ValueError) as error:
         raise WeightsError(f"{path}: damaged ({error}); run the stage that writes it again") from None
-    if about.pop("sha256", None) != digest(tensors):
-        raise WeightsError(f"{path}: its values do not match its digest; run the stage that writes it again")
+    if not isinstance(about, dict) or about.pop("sha256", None) != digest(tensors, about):
+        raise WeightsError(f"{path}: its content does not match its digest; run the stage that writes it again")
     return tensors, about

@@ -1,0 +1,137 @@
+"""A tiny real run of every stage, made once a session: digits of three kinds under CIFAR-10 names."""
+
+import hashlib
+from argparse import Namespace
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from sklearn.datasets import load_digits
+
+from recipes.demo import ROOT, write_random_weights
+from stages import backbone, download, embed, evaluate, fine_tune, grad_cam, resize, subsample, train_head
+from stages.run import check_parameters
+from transfer.cifar import LabelledImages, write_archive
+from transfer.files import sha256_of
+
+CLASSES = ("airplane", "bird", "cat")
+TRAIN_IMAGES, TEST_IMAGES = 90, 30
+SETTINGS = {
+    "subsample": {"train_size": 60, "val_size": 15, "test_size": None},
+    "resize": {"size_px": 40, "interpolation": "cubic"},
+    "embed": {"batch_size": 16},
+    "evaluate": {"minimum_macro_f1": 0.65, "mirror": True, "batch_size": 16, "pictures": 9},
+}
+
+
+def tiny_parameters(archive: Path, weights: Path) -> dict:
+    """The repository's parameters, cut down to seconds."""
+    parameters = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    parameters.update(SETTINGS)
+    parameters["download"].update(url=str(archive), sha256=sha256_of(archive))
+    parameters["backbone"].update(name="resnet18", url=str(weights))
+    parameters["train"].update(lr=0.001, batch_size=15)
+    parameters["train"]["head"].update(hidden=[16], epochs=3, batch_size=15)
+    parameters["train"]["fine_tune"].update(epochs=2)
+    return parameters
+
+
+def tiny_images() -> LabelledImages:
+    """Handwritten zeros, ones and twos, 32 pixels, as labels 0, 1 and 2."""
+    pixels, target = load_digits(n_class=len(CLASSES), return_X_y=True)
+    small = np.rint(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)[: TRAIN_IMAGES + TEST_IMAGES]
+    large = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_CUBIC) for image in small])
+    return LabelledImages(np.repeat(large[..., None], 3, axis=3), target[: len(small)].astype(np.uint8))
+
+
+class Arena:
+    """A folder with every stage's files; `run(stage, **changes)` runs one of them again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        images = tiny_images()
+        train = LabelledImages(images.images[:TRAIN_IMAGES], images.labels[:TRAIN_IMAGES])
+        test = LabelledImages(images.images[TRAIN_IMAGES:], images.labels[TRAIN_IMAGES:])
+        self.archive, self.weights = folder / "tiny.tar.gz", folder / "resnet18.pth"
+        write_archive(self.archive, [train], test, CLASSES)
+        write_random_weights(self.weights, "resnet18")
+        self.parameters = tiny_parameters(self.archive, self.weights)
+
+    def file(self, name: str) -> Path:
+        return self.folder / name
+
+    def digests(self) -> dict[str, str]:
+        files = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
+        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    def run(self, stage: ModuleType, parameters: dict | None = None, **files: str) -> None:
+        checked = check_parameters(stage.Parameters, parameters or self.parameters)
+        paths = {option: self.file(name) for option, name in files.items()}
+        stage.main(checked, Namespace(state=self.file("state"), params=Path("params.yaml"), **paths))
+
+
+DATA = {
+    "train_split": "train.npz",
+    "train_pixels": "train.npy",
+    "val_split": "val.npz",
+    "val_pixels": "val.npy",
+}
+TEST = {"test_split": "test.npz", "test_pixels": "test.npy"}
+FILES: dict[ModuleType, dict[str, str]] = {
+    download: {"images": "images.npz", "metrics": "download.json"},
+    backbone: {"weights": "backbone.safetensors", "metrics": "backbone.json"},
+    subsample: {
+        "images": "images.npz",
+        "train": "train.npz",
+        "val": "val.npz",
+        "test": "test.npz",
+        "metrics": "subsample.json",
+    },
+    embed: {
+        **DATA,
+        "backbone": "backbone.safetensors",
+        "train_features": "train_features.npz",
+        "val_features": "val_features.npz",
+    },
+    train_head: {
+        "train_features": "train_features.npz",
+        "val_features": "val_features.npz",
+        "head": "head.safetensors",
+        "metrics": "train_head.json",
+        "curves": "train_head",
+    },
+    fine_tune: {
+        **DATA,
+        "backbone": "backbone.safetensors",
+        "head": "head.safetensors",
+        "model": "model.safetensors",
+        "metrics": "fine_tune.json",
+        "curves": "fine_tune",
+    },
+    evaluate: {
+        **TEST,
+        "model": "model.safetensors",
+        "predictions": "predictions.npz",
+        "metrics": "evaluate.json",
+        "confusion": "confusion.tsv",
+        "per_class": "per_class.tsv",
+        "grid": "predictions.png",
+    },
+    grad_cam: {**TEST, "model": "model.safetensors", "predictions": "predictions.npz", "sheet": "grad_cam.png"},
+}
+
+
+@pytest.fixture(scope="session")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
+    """All stages run in order; tests read its files and write others beside them."""
+    made = Arena(tmp_path_factory.mktemp("arena"))
+    for stage in (download, backbone, subsample):
+        made.run(stage, **FILES[stage])
+    for split in ("train", "val", "test"):
+        made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
+    for stage in (embed, train_head, fine_tune, evaluate, grad_cam):
+        made.run(stage, **FILES[stage])
+    return made

@@ -1,0 +1,90 @@
+"""What a wrong parameter gets: one line with key, value and what is allowed; and what right ones become."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import Field
+
+from stages.run import Group, check_parameters, load_parameters
+from transfer.errors import ParameterError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Inner(Group):
+    elsewhere = ("theirs",)
+    lr: float = Field(gt=0)
+    hidden: tuple[int, ...]
+
+
+class Parameters(Group):
+    seed: int
+    train: Inner
+
+
+GOOD = {"seed": 1, "train": {"lr": 0.1, "hidden": [4], "theirs": 5}, "another_stage": {"x": 1}}
+
+
+def with_train(**changes: object) -> dict:
+    return {**GOOD, "train": {**GOOD["train"], **changes}}
+
+
+@pytest.mark.parametrize("written", [1e-05, "1e-05", "1e-5", "0.00001"])
+def test_a_number_written_as_text_arrives_as_a_number(written):
+    assert check_parameters(Parameters, with_train(lr=written)).train.lr == 1e-05
+
+
+def test_keys_of_other_stages_are_left_alone():
+    assert check_parameters(Parameters, GOOD).train.hidden == (4,)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (with_train(lr="abc"), r"^train\.lr = 'abc': .*valid number"),
+        (with_train(lr=-1), r"^train\.lr = -1: .*greater than 0"),
+        (with_train(lr=float("nan")), r"^train\.lr = nan: .*finite"),
+        (with_train(lr=float("inf")), r"^train\.lr = inf: .*finite"),
+        (with_train(lr=None), r"^train\.lr = None: .*valid number"),
+        (with_train(hidden=[4, "wide"]), r"^train\.hidden\.1 = 'wide': .*valid integer"),
+        (with_train(lrr=1), r"^train\.lrr = 1: unknown parameter; did you mean lr\?"),
+        ({**GOOD, "train": {"hidden": []}}, r"^train\.lr: missing; add it to params\.yaml"),
+        ({"seed": 1}, r"^train: missing"),
+        ({**GOOD, "train": 3}, r"^train = 3: "),
+        ({**GOOD, "seed": 1.5}, r"^seed = 1\.5: .*integer"),
+        ({**with_train(lr=-1), "seed": "x"}, r"^seed = 'x': .* \(and 1 more\)$"),
+    ],
+)
+def test_a_wrong_parameter_is_named_in_one_line(content: dict, line: str):
+    with pytest.raises(ParameterError, match=line) as caught:
+        check_parameters(Parameters, content)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a: [1", "not readable as YAML"), ("- 1", "holds no parameters"), ("", "holds no parameters")],
+)
+def test_a_parameter_file_that_is_none_is_named(tmp_path, text: str, line: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match=line) as caught:
+        load_parameters(Parameters, path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_parameter_file_is_named(tmp_path):
+    with pytest.raises(ParameterError, match=r"params\.yaml: no such file"):
+        load_parameters(Parameters, tmp_path / "params.yaml")
+
+
+def test_every_parameter_in_the_file_has_a_comment_above_it_or_its_group():
+    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
+    groups = [i for i, line in enumerate(lines) if line.endswith(":") and not line.startswith("#")]
+    uncommented = [
+        lines[i] for i in groups if lines[i].strip() != "train:" and not lines[i - 1].lstrip().startswith("#")
+    ]
+    assert uncommented == []
+    assert "{" not in "".join(line for line in lines if not line.lstrip().startswith("#"))
+    assert isinstance(yaml.safe_load("\n".join(lines)), dict)

@@ -1,0 +1,66 @@
+"""subsample: exact counts, disjoint splits, an untouched test split, the same bytes for the same seed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from stages import subsample
+from tests.stages.conftest import FILES, Arena
+from transfer.cifar import load_images
+from transfer.errors import DataError, ParameterError
+from transfer.splits import load_split
+
+
+def again(arena: Arena, name: str, seed: int = 0, **changes: object) -> None:
+    parameters = {**arena.parameters, "seed": seed, "subsample": {**arena.parameters["subsample"], **changes}}
+    outputs = {option: f"{name}_{option}" for option in ("train", "val", "test", "metrics")}
+    arena.run(subsample, parameters, **{**FILES[subsample], **outputs})
+
+
+def test_splits_have_the_sizes_asked_for_with_every_class_in_proportion(arena):
+    metrics = json.loads(arena.file("subsample.json").read_text())
+    assert [metrics[name]["images"] for name in ("train", "val", "test")] == [45, 15, 30]
+    assert set(metrics["val"]["per_class"].values()) == {5}
+    assert max(metrics["train"]["per_class"].values()) - min(metrics["train"]["per_class"].values()) <= 1
+
+
+def test_images_are_those_at_the_positions_and_no_image_is_in_two_splits(arena):
+    whole, test_images, classes = load_images(arena.file("images.npz"))
+    train, val = load_split(arena.file("train.npz")), load_split(arena.file("val.npz"))
+    for split in (train, val):
+        np.testing.assert_array_equal(split.images, whole.images[split.positions])
+        np.testing.assert_array_equal(split.labels, whole.labels[split.positions])
+        assert split.classes == classes
+    assert not set(train.positions) & set(val.positions)
+    test = load_split(arena.file("test.npz"))
+    np.testing.assert_array_equal(test.images, test_images.images)
+    np.testing.assert_array_equal(test.positions, np.arange(30))
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_images(arena):
+    again(arena, "same")
+    again(arena, "other", seed=1)
+    for split in ("train", "val", "test"):
+        assert arena.file(f"same_{split}").read_bytes() == arena.file(f"{split}.npz").read_bytes()
+    assert arena.file("other_train").read_bytes() != arena.file("train.npz").read_bytes()
+    assert arena.file("other_test").read_bytes() == arena.file("test.npz").read_bytes()
+
+
+def test_more_training_images_leave_the_validation_images_as_they_are(arena):
+    again(arena, "more", train_size=90)
+    assert arena.file("more_val").read_bytes() == arena.file("val.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "complaint"),
+    [
+        ({"train_size": 91}, DataError, r"subsample\.train_size = 91: 91 images asked of 90"),
+        ({"test_size": 31}, DataError, r"subsample\.test_size = 31: 31 images asked of 30"),
+        ({"val_size": 60}, ParameterError, "val_size must be below train_size"),
+    ],
+)
+def test_more_images_than_there_are_is_refused(arena, changes: dict, error: type[Exception], complaint: str):
+    with pytest.raises(error, match=complaint):
+        again(arena, "none", **changes)
+    assert not list(arena.folder.glob("*none*"))
