@@ -46,7 +46,7 @@ def test_an_address_that_ends_in_a_slash_is_a_folder(arena):
             r"not weights of resnet34: layer1\.2\.conv1\.weight is absent in the file, \[64, 64, 3, 3\]",
         ),
         ({"name": "resnet50"}, r"not weights of resnet50: layer1\.0\.conv1\.weight is \[64, 64, 3, 3\] in the file"),
-        ({"name": "resnet19"}, r"backbone\.name = 'resnet19': not a torchvision classification model"),
+        ({"name": "resnet19"}, r"backbone\.name = 'resnet19': torchvision classifies with alexnet, "),
         ({"weights": "IMAGENET1K_V2"}, r"backbone\.weights = 'IMAGENET1K_V2': resnet18 has IMAGENET1K_V1, DEFAULT"),
     ],
 )

@@ -13,7 +13,7 @@ from transfer.splits import load_split
 def test_features_are_those_of_torchvision_without_its_last_layer(arena, split: str):
     model = torchvision.models.resnet18()
     model.load_state_dict(torch.load(arena.weights, weights_only=True))
-    model.fc = torch.nn.Identity()
+    model.set_submodule("fc", torch.nn.Identity())
     pixels = torch.from_numpy(np.load(arena.file(f"{split}.npy"))).permute(0, 3, 1, 2) / 255
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     inputs = (pixels - mean[:, None, None]) / std[:, None, None]

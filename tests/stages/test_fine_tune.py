@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from stages import fine_tune, train_head
 from tests.stages.conftest import FILES, Arena
 from transfer.backbones import load_backbone
-from transfer.errors import DataError
+from transfer.errors import DataError, TrainingError
 from transfer.images import Images, open_pixels
 from transfer.network import build_classifier, load_head, load_model, save_head
 from transfer.splits import load_labels
@@ -79,17 +79,19 @@ def test_a_head_of_other_classes_is_refused(arena):
     with pytest.raises(
         DataError, match=r"strange\.safetensors: trained for \['a', 'b', 'c'\], the data has \['airplane'"
     ):
-        arena.run(fine_tune, **{**FILES[fine_tune], **OUTPUTS, "head": "strange.safetensors", "model": "none"})
+        arena.run(
+            fine_tune, **{**FILES[fine_tune], **OUTPUTS, "head": "strange.safetensors", "model": "none.safetensors"}
+        )
     assert not list(arena.folder.glob("*none*"))
 
 
 def test_a_rate_that_breaks_training_ends_in_one_line_and_leaves_no_output(arena):
     train = arena.parameters["train"]
     parameters = {**arena.parameters, "train": {**train, "lr": 1e30}}
-    outputs = {"model": "none.safetensors", "metrics": "none.json", "curves": "none"}
-    with pytest.raises(Exception, match=r"loss is (nan|inf) at epoch 1, step \d, learning rate"):
+    outputs = {"model": "broken.safetensors", "metrics": "broken.json", "curves": "broken"}
+    with pytest.raises(TrainingError, match=r"loss is (nan|inf) at epoch 1, step \d, learning rate"):
         arena.run(fine_tune, parameters, **{**FILES[fine_tune], **outputs})
-    assert [path.name for path in arena.folder.glob("*none*")] in ([], [".none.safetensors.lock"])
+    assert [path.name for path in arena.folder.glob("*broken*")] == [".broken.safetensors.lock"]
 
 
 def test_train_head_and_fine_tune_read_disjoint_parameters_of_one_group():

@@ -23,11 +23,12 @@ class Parameters(Group):
     train: Inner
 
 
-GOOD = {"seed": 1, "train": {"lr": 0.1, "hidden": [4], "theirs": 5}, "another_stage": {"x": 1}}
+TRAIN = {"lr": 0.1, "hidden": [4], "theirs": 5}
+GOOD = {"seed": 1, "train": TRAIN, "another_stage": {"x": 1}}
 
 
 def with_train(**changes: object) -> dict:
-    return {**GOOD, "train": {**GOOD["train"], **changes}}
+    return {**GOOD, "train": {**TRAIN, **changes}}
 
 
 @pytest.mark.parametrize("written", [1e-05, "1e-05", "1e-5", "0.00001"])

@@ -75,12 +75,11 @@ def file_entry(name: str, size: int, kind: bytes = tarfile.REGTYPE, link: str = 
     return entry
 
 
-def tar_of(contents: Mapping[str, bytes] | Iterable[tuple[str, bytes]], extra: Iterable[tarfile.TarInfo] = ()) -> bytes:
+def tar_of(contents: Mapping[str, bytes], extra: Iterable[tarfile.TarInfo] = ()) -> bytes:
     """A plain tar of files by their whole names, then of entries without content."""
     stream = io.BytesIO()
-    pairs = contents.items() if isinstance(contents, Mapping) else contents
     with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, content in pairs:
+        for name, content in contents.items():
             archive.addfile(file_entry(name, len(content)), io.BytesIO(content))
         for entry in extra:
             archive.addfile(entry)
@@ -244,8 +243,8 @@ def test_a_batch_that_is_no_plain_file_is_refused(tmp_path: Path, kind: bytes) -
 
 
 def test_a_batch_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    pairs = [*in_folder(members()).items(), (f"elsewhere/{TEST}", members()[TEST])]
-    assert_refused(written(tmp_path, tar_of(pairs)), f"{TEST} is a link, a folder or there twice")
+    content = {**in_folder(members()), f"elsewhere/{TEST}": members()[TEST]}
+    assert_refused(written(tmp_path, tar_of(content)), f"{TEST} is a link, a folder or there twice")
 
 
 @pytest.mark.parametrize("name", [f"{FOLDER}/{TEST}", "anything\nelse"])

@@ -3,10 +3,11 @@ strict JSON; tables; .npz files whose bytes depend on the arrays alone; what is 
 """
 
 import json
-import subprocess
-import sys
+import resource
 import time
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -110,42 +111,42 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(
     assert found(tmp_path / "cache") == old
 
 
-WRITES_ON_A_FULL_DISK = """
-import resource, sys
-from pathlib import Path
-import numpy as np
-from transfer.files import whole, write_arrays, write_json, write_tsv
-
-def folder(path):
-    with whole(path) as partial:
-        partial.mkdir()
-        (partial / "small").write_text("fits")
-        (partial / "large").write_bytes(bytes(200_000))
-
-writers = {
-    "json": lambda path: write_json(path, {"text": "x" * 200_000}),
-    "tsv": lambda path: write_tsv(path, [{"text": "x" * 200_000}]),
-    "npz": lambda path: write_arrays(path, zeros=np.zeros(200_000)),
-    "folder": folder,
-}
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-for name, write in writers.items():
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        write(Path(sys.argv[1]) / name)
-    except OSError as error:
-        print(name, error.strerror)
-"""
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_leaves_the_old_output_and_nothing_else(tmp_path: Path) -> None:
-    old = {"json": "{}", "tsv": "old", "npz": "old", "folder/small": "old"}
-    fill(tmp_path, old)
-    # In a process of its own: the limit on file sizes cannot be taken back.
-    command = [sys.executable, "-c", WRITES_ON_A_FULL_DISK, str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    assert ended.stdout.splitlines() == [f"{name} File too large" for name in ("json", "tsv", "npz", "folder")]
-    assert ended.returncode == 0, ended.stderr
-    assert found(tmp_path) == old
+def write_folder(path: Path) -> None:
+    with whole(path) as partial:
+        fill(partial, {"small": "fits", "large": "x" * 200_000})
+
+
+@pytest.mark.parametrize(
+    ("old", "write"),
+    [
+        ("{}", lambda path: write_json(path, {"text": "x" * 200_000})),
+        ("a\n", lambda path: write_tsv(path, [{"text": "x" * 200_000}])),
+        ("npz", lambda path: write_arrays(path, zeros=np.zeros(200_000))),
+        ("npz", lambda path: write_arrays(path, fits=np.zeros(99_700, np.uint8), more=np.zeros(9))),
+        ({"small": "old"}, write_folder),
+    ],
+    ids=["json", "tsv", "npz", "npz's end", "folder"],
+)
+def test_a_full_disk_leaves_the_old_output_and_nothing_else(
+    tmp_path: Path, old: dict[str, str] | str, write: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "output"
+    fill(path, old)
+    with pytest.raises(OSError, match="File too large"), files_limited_to(100_000):
+        write(path)
+    assert found(path) == old
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])

@@ -2,9 +2,9 @@
 tensors that share memory, and what is refused: missing, truncated, altered and foreign files, a full disk.
 """
 
-import subprocess
-import sys
-from collections.abc import Mapping
+import resource
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -187,28 +187,22 @@ def test_a_description_that_is_not_json_is_refused_and_keeps_the_old_file(tmp_pa
     assert load_tensors(path) == ({}, {"loss": 1.0})
 
 
-SAVES_ON_A_FULL_DISK = """
-import resource, sys, torch
-from pathlib import Path
-from transfer.tensors import save_tensors
-
-path = Path(sys.argv[1])
-save_tensors(path, {"weight": torch.ones(4)}, {})
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-try:
-    save_tensors(path, {"weight": torch.ones(100_000)}, {})
-except OSError as error:
-    print(error.filename, error)
-"""
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    # In a process of its own: the limit on file sizes cannot be taken back.
-    command = [sys.executable, "-c", SAVES_ON_A_FULL_DISK, str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith(str(path))
-    assert "File too large" in ended.stdout
+    save_tensors(path, {"weight": torch.ones(4)}, {})
+    with pytest.raises(OSError, match="File too large") as caught, files_limited_to(100_000):
+        save_tensors(path, {"weight": torch.ones(100_000)}, {})
+    assert caught.value.filename == str(path)
     assert list(tmp_path.iterdir()) == [path]
     assert_same(load_tensors(path)[0], {"weight": torch.ones(4)})
