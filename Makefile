@@ -1,12 +1,11 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHONDONTWRITEBYTECODE := 1
 
-# A Python 3.11 to 3.13 with venv; `make demo PYTHON=/path/to/python3.12` names another.
+# Python 3.11 or newer with venv; `make demo PYTHON=/path/to/python3.12` names another.
 PYTHON ?= python3
-# The uv on the PATH, or one installed beside the environment.
-UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.venv/uv/bin/uv)
+# The uv on the PATH, or one installed into .uv.
+UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 NAME ?= laptop
 ARGS ?=
 
@@ -18,9 +17,9 @@ help: ## Show this list
 install: .venv/installed ## Install uv if it is missing and the locked packages, into .venv
 
 .venv/installed: pyproject.toml uv.lock
-	@command -v uv >/dev/null || test -x .venv/uv/bin/uv || \
-		{ $(PYTHON) -m venv .venv/uv && .venv/uv/bin/pip install --quiet 'uv>=0.5,<1'; }
-	$(UV) sync --locked --quiet --inexact
+	@command -v uv >/dev/null || test -x .uv/bin/uv || \
+		{ $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.5,<1'; }
+	$(UV) sync --locked --quiet --python $(PYTHON)
 	@touch $@
 
 demo: install ## Run the whole pipeline on handwritten digits: minutes, no GPU, no download

@@ -48,11 +48,10 @@ class Run:
         self.scheduler = OneCycleLR(self.optimizer, lr, total_steps=steps, cycle_momentum=False)
         self.saved = SavedState(folder, "run", "0")
         self.told: list[Epoch] = []
+        self.on_epoch = self.told.append
 
     def fit(self) -> Fitted:
-        return fit(
-            self.model, self.task, self.plan, self.optimizer, self.scheduler, self.saved, self.told.append, "run"
-        )
+        return fit(self.model, self.task, self.plan, self.optimizer, self.scheduler, self.saved, self.on_epoch, "run")
 
     def bits(self) -> list[bytes]:
         return [tensor.numpy().tobytes() for tensor in self.model.state_dict().values()]

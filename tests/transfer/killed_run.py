@@ -1,0 +1,62 @@
+"""Train as test_training does and die by SIGKILL at a given point: `python killed_run.py FOLDER POINT COUNT`.
+
+COUNT says how many times the point is passed unharmed.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+import transfer.files
+import transfer.saved_state
+import transfer.tensors
+from tests.transfer.test_training import Run
+from transfer.training import Task
+
+
+def dies_after(count: int, function: Callable[..., Any], last_act: Callable[..., None] | None = None) -> Any:
+    """`function` that kills the process instead of doing its work for the time after `count` times."""
+    left = [count]
+
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        if left[0] == 0:
+            if last_act is not None:
+                last_act(*arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+        return function(*arguments, **options)
+
+    return wrapped
+
+
+def write_half(tensors: dict, path: Path, *_: Any) -> None:
+    safetensors.torch.save_file(tensors, path)
+    with Path(path).open("r+b") as stream:
+        stream.truncate(Path(path).stat().st_size // 2)
+
+
+def main(folder: Path, point: str, count: int) -> None:
+    run = Run(folder)
+    task = run.task
+    if point == "before the write":
+        transfer.saved_state.save_tensors = dies_after(count, transfer.saved_state.save_tensors)
+    elif point == "inside the write":
+        transfer.tensors.save_file = dies_after(count, transfer.tensors.save_file, write_half)
+    elif point == "before the rename":  # a save syncs its file, renames it and syncs the folder
+        transfer.files._sync = dies_after(2 * count, transfer.files._sync)
+    elif point == "between epochs":
+        run.on_epoch = dies_after(count, run.on_epoch)
+    elif point == "in validation":
+        run.task = Task(task.count, task.draw, dies_after(count, task.validate), task.device)
+    elif point == "in a step":
+        run.task = Task(task.count, dies_after(count, task.draw), task.validate, task.device)
+    run.fit()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
