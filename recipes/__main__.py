@@ -5,39 +5,47 @@ The experiment runs in a workspace of its own: params.yaml and the files of the 
 they are until `dvc exp apply NAME`.
 """
 
-import hashlib
+import itertools
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from recipes.overrides import as_set_params, read_recipe, recipe_names
-from recipes.summary import metrics_table, times_table
+from recipes.summary import SHOWN_STAGES, metrics_table, times_table
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def experiment_name(recipe: str, extra: list[str]) -> str:
-    """The recipe's name, with a few digits that stand for further arguments if there are any."""
-    return f"{recipe}-{hashlib.sha256(' '.join(extra).encode()).hexdigest()[:6]}" if extra else recipe
+def free_name(recipe: str) -> str:
+    """The recipe's name, or with a number where an experiment of that name is there already."""
+    taken = git("for-each-ref", "--format=%(refname:lstrip=4)", "refs/exps/*/*/*").split()
+    names = itertools.chain([recipe], (f"{recipe}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in taken)
+
+
+def experiment_metrics(name: str) -> dict[str, dict[str, Any]]:
+    """What metrics/ holds in an experiment; DVC keeps experiments as git references."""
+    revision = git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").strip()
+    return {stage: json.loads(git("show", f"{revision}:metrics/{stage}.json")) for stage in SHOWN_STAGES}
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def main(recipe: str, extra: list[str]) -> int:
-    name = experiment_name(recipe, extra)
+    name = free_name(recipe)
     state = ROOT / "state" / name
     timings = state / "timings.tsv"
     timings.unlink(missing_ok=True)
-    command = ["dvc", "exp", "run", "--temp", "--force", "--name", name, *as_set_params(read_recipe(recipe)), *extra]
+    command = ["dvc", "exp", "run", "--temp", "--name", name, *as_set_params(read_recipe(recipe)), *extra]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "TRANSFER_STATE": str(state)}, check=False)
     if done.returncode:
         return done.returncode
-    import dvc.api
-
-    metrics = {
-        stage: dvc.api.metrics_show(f"metrics/{stage}.json", repo=str(ROOT), rev=name)
-        for stage in ("train_head", "fine_tune", "evaluate")
-    }
-    print(f"\nExperiment {name}:\n{metrics_table(metrics)}")
+    print(f"\nExperiment {name}:\n{metrics_table(experiment_metrics(name))}")
     if timings.exists():
         print(f"Time a stage that ran:\n{times_table(timings.read_text(encoding='utf-8').splitlines())}")
     print(f"`dvc exp show` lists it, `dvc exp apply {name}` brings its files here.")

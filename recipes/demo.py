@@ -19,7 +19,7 @@ import yaml
 from sklearn.datasets import load_digits
 
 from recipes.overrides import merge, read_recipe
-from recipes.summary import metrics_table
+from recipes.summary import SHOWN_STAGES, metrics_table
 from transfer.cifar import SIDE_PX, LabelledImages, write_archive
 from transfer.files import sha256_of, whole
 
@@ -77,8 +77,7 @@ def main(workspace: Path) -> int:
     if done.returncode:
         return done.returncode
     metrics = {
-        name: json.loads((workspace / f"metrics/{name}.json").read_text(encoding="utf-8"))
-        for name in ("train_head", "fine_tune", "evaluate")
+        name: json.loads((workspace / f"metrics/{name}.json").read_text(encoding="utf-8")) for name in SHOWN_STAGES
     }
     print("\nThis was a demonstration: handwritten digits and a backbone with random weights, not CIFAR-10.")
     print(metrics_table(metrics))

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+SHOWN_STAGES = ("train_head", "fine_tune", "evaluate")
+
 
 def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     """A table of the figures that matter, from the contents of metrics/*.json by stage name."""

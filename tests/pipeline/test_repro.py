@@ -1,0 +1,143 @@
+"""What `dvc repro` runs again after a change, and that it runs nothing else.
+
+For every parameter of params.yaml DVC's own status says which stages see the change, and its graph
+which may follow; real runs show that those which do follow are the ones whose inputs changed.
+"""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import networkx
+import pytest
+from dvc.repo import Repo
+
+from tests.pipeline.workspace import ROOT, dvc, graph_of, leaves, read_yaml, set_parameter, stages_of, stages_run
+from transfer.files import sha256_of
+
+RESIZE = ["resize@train", "resize@val", "resize@test"]
+FROM_FINE_TUNE = ["fine_tune", "evaluate", "grad_cam"]
+FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
+FROM_EMBED = ["embed", *FROM_HEAD]
+FROM_SUBSAMPLE = ["subsample", *RESIZE, *FROM_EMBED]
+
+# Parameter or group: stages that read it, and all stages that may have to run again.
+RERUNS = {
+    "seed": (["subsample", "train_head", "fine_tune"], FROM_SUBSAMPLE),
+    "download": (["download"], ["download", *FROM_SUBSAMPLE]),
+    "backbone": (["backbone"], ["backbone", *FROM_EMBED]),
+    "subsample": (["subsample"], FROM_SUBSAMPLE),
+    "resize": (RESIZE, [*RESIZE, *FROM_EMBED]),
+    "embed": (["embed"], FROM_EMBED),
+    "train.lr": (["fine_tune"], FROM_FINE_TUNE),
+    "train.batch_size": (["fine_tune"], FROM_FINE_TUNE),
+    "train.head": (["train_head"], FROM_HEAD),
+    "train.fine_tune": (["fine_tune"], FROM_FINE_TUNE),
+    "train.augment": (["fine_tune"], FROM_FINE_TUNE),
+    "evaluate": (["evaluate"], ["evaluate", "grad_cam"]),
+    "grad_cam": (["grad_cam"], ["grad_cam"]),
+}
+PARAMETERS = sorted(leaves(read_yaml(ROOT / "params.yaml")))
+
+
+def rows_of(name: str) -> list[str]:
+    return [row for row in RERUNS if name == row or name.startswith(f"{row}.")]
+
+
+def changed_and_following(workspace: Path) -> tuple[set[str], set[str]]:
+    """Stages that DVC finds changed, and these with all that come after them in its graph."""
+    with Repo(str(workspace)) as repo, repo.lock:
+        graph = graph_of(repo)
+        changed = {name for name, stage in stages_of(repo).items() if stage.status()}
+        return changed, {*changed, *(after for name in changed for after in networkx.ancestors(graph, name))}
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory, copy_of_finished: Callable[[Path], Path]) -> Path:
+    """One workspace for all tests that only ask DVC what it would do, and put back what they change."""
+    return copy_of_finished(tmp_path_factory.mktemp("unchanged"))
+
+
+def test_a_second_run_runs_nothing(finished: Path) -> None:
+    again = dvc(finished, "repro")
+    assert stages_run(again.stdout) == []
+    assert "up to date" in again.stdout
+    assert "up to date" in dvc(finished, "status").stdout
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_parameter_reaches_the_stages_that_read_it_and_what_follows(unchanged: Path, name: str) -> None:
+    (row,) = rows_of(name)  # a new group needs a row in the table
+    parameters = (unchanged / "params.yaml").read_bytes()
+    try:
+        set_parameter(unchanged, name, "another value")
+        changed, following = changed_and_following(unchanged)
+    finally:
+        (unchanged / "params.yaml").write_bytes(parameters)
+    readers, reruns = RERUNS[row]
+    assert changed == set(readers)
+    assert following == set(reruns)
+
+
+def append_comment(path: Path) -> None:
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write("# touched\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "readers"),
+    [
+        ("transfer/cam.py", ["grad_cam"]),
+        ("transfer/scores.py", ["evaluate"]),
+        ("transfer/training.py", ["train_head", "fine_tune"]),
+        ("transfer/resize.py", RESIZE),
+        ("stages/embed.py", ["embed"]),
+    ],
+)
+def test_a_module_reaches_the_stages_that_import_it(finished: Path, module: str, readers: list[str]) -> None:
+    append_comment(finished / module)
+    changed, _ = changed_and_following(finished)
+    assert changed == set(readers)
+
+
+def test_a_touched_module_reruns_its_stage(finished: Path) -> None:
+    append_comment(finished / "transfer/cam.py")
+    assert stages_run(dvc(finished, "repro").stdout) == ["grad_cam"]
+
+
+def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
+    """A comment in the scores changes no score, so Grad-CAM has nothing to do again."""
+    append_comment(finished / "transfer/scores.py")
+    assert stages_run(dvc(finished, "repro").stdout) == ["evaluate"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "run"),
+    [
+        ("download.timeout_s", 31, ["download"]),
+        ("grad_cam.examples", 2, ["grad_cam"]),
+        ("evaluate.mirror", False, ["evaluate", "grad_cam"]),
+    ],
+)
+def test_a_changed_parameter_really_reruns(finished: Path, name: str, value: float, run: list[str]) -> None:
+    set_parameter(finished, name, value)
+    assert stages_run(dvc(finished, "repro").stdout) == run
+
+
+def test_another_batch_size_reruns_training_only_if_features_differ(finished: Path) -> None:
+    features = [finished / f"data/features/{split}.npz" for split in ("train", "val")]
+    before = [path.read_bytes() for path in features]
+    set_parameter(finished, "embed.batch_size", 5)
+    assert stages_run(dvc(finished, "repro", "embed").stdout) == ["embed"]
+    differ = before != [path.read_bytes() for path in features]
+    changed, _ = changed_and_following(finished)
+    assert changed == ({"train_head"} if differ else set())
+
+
+def test_the_same_images_in_another_container_rerun_only_download(finished: Path, tmp_path: Path) -> None:
+    archive = Path(read_yaml(finished / "params.yaml")["download"]["url"])
+    mirror = tmp_path / "images.tar"
+    mirror.write_bytes(gzip.decompress(archive.read_bytes()))
+    set_parameter(finished, "download.url", str(mirror))
+    set_parameter(finished, "download.sha256", sha256_of(mirror))
+    assert stages_run(dvc(finished, "repro").stdout) == ["download"]
