@@ -19,7 +19,7 @@ install: .venv/installed ## Install uv if it is missing and the locked packages,
 .venv/installed: pyproject.toml uv.lock
 	@command -v uv >/dev/null || test -x .uv/bin/uv || \
 		{ $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.5,<1'; }
-	$(UV) sync --locked --quiet --python $(PYTHON)
+	$(UV) sync --locked --quiet --compile-bytecode --python $(PYTHON)
 	@touch $@
 
 demo: install ## Run the whole pipeline on handwritten digits: minutes, no GPU, no download

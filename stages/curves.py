@@ -1,4 +1,4 @@
-"""Log a phase's epochs with DVCLive, and say what the phase ended with."""
+"""Log a phase's epochs with DVCLive while it runs, and say what the phase ended with."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,29 +7,29 @@ from typing import Any
 
 from dvclive.live import Live
 
-from transfer.files import whole
+from transfer.files import write_json, write_tsv
 from transfer.training import Epoch, Fitted
+
+COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 @contextmanager
-def logged_curves(folder: Path, first_epoch: int) -> Iterator[Callable[[Epoch], None]]:
-    """Yield a function that logs an epoch; `folder` gets DVCLive's TSV files, whole, when the body ends.
+def live_log(folder: Path, first_epoch: int) -> Iterator[Callable[[Epoch], None]]:
+    """Yield a function that logs an epoch to `folder`, to be watched while the phase runs.
 
     Epochs count from `first_epoch`, so that the second phase goes on where the first stopped.
     """
-    with whole(folder) as partial:
-        # dvc.yaml declares plots and metrics by hand; nothing here may rewrite it.
-        with Live(str(partial), dvcyaml=None, save_dvc_exp=False, report=None) as live:
-            live.step = first_epoch
+    # dvc.yaml declares plots and metrics by hand; nothing here may rewrite it.
+    with Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) as live:
+        live.step = first_epoch
 
-            def log(epoch: Epoch) -> None:
-                for split, values in as_metrics(epoch).items():
-                    for name, value in values.items():
-                        live.log_metric(f"{split}/{name}", value)
-                live.next_step()
+        def log(epoch: Epoch) -> None:
+            for split, values in as_metrics(epoch).items():
+                for name, value in values.items():
+                    live.log_metric(f"{split}/{name}", value)
+            live.next_step()
 
-            yield log
-        (partial / "metrics.json").unlink(missing_ok=True)  # the stage writes the best epoch's instead
+        yield log
 
 
 def as_metrics(epoch: Epoch) -> dict[str, dict[str, float]]:
@@ -39,7 +39,9 @@ def as_metrics(epoch: Epoch) -> dict[str, dict[str, float]]:
     }
 
 
-def final_metrics(fitted: Fitted, first_epoch: int) -> dict[str, Any]:
-    """The metrics of the epoch whose weights were kept, and which it was."""
-    best = as_metrics(fitted.history[fitted.best]) if fitted.history else {}
-    return {**best, "epochs": len(fitted.history), "best_epoch": first_epoch + fitted.best}
+def write_results(metrics: Path, curves: Path, fitted: Fitted, first_epoch: int) -> None:
+    """Write the metrics of the epoch whose weights were kept (JSON), and all epochs (TSV)."""
+    best: dict[str, Any] = as_metrics(fitted.history[fitted.best]) if fitted.history else {}
+    write_json(metrics, {**best, "epochs": len(fitted.history), "best_epoch": first_epoch + fitted.best})
+    rows = [{"epoch": number, **vars(epoch)} for number, epoch in enumerate(fitted.history, first_epoch)]
+    write_tsv(curves, rows, COLUMNS)

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
-from stages.curves import final_metrics, logged_curves
+from stages.curves import live_log, write_results
 from stages.run import Group, fingerprint, run
 from transfer.backbones import load_backbone
 from transfer.device import best_device
 from transfer.errors import DataError
-from transfer.files import write_json
 from transfer.images import Images, open_pixels
 from transfer.inference import run_over
 from transfer.network import ModelCard, build_classifier, load_head, save_model
@@ -109,11 +108,11 @@ def main(parameters: Parameters, files: Namespace) -> None:
     mark = fingerprint(parameters, [getattr(files, name) for name in inputs])
     saved = SavedState(files.state, "fine_tune", mark)
     first_epoch = head.epochs + 1
-    with only_one(files.model), logged_curves(files.curves, first_epoch) as log:
+    with only_one(files.model), live_log(files.state / "live" / "fine_tune", first_epoch) as log:
         fitted = fit(model, task, plan, optimizer, scheduler, saved, log, "fine_tune")
     card = ModelCard(backbone.architecture, head.shape, classes, backbone.preprocessing, train_images.size_px)
     save_model(files.model, model, card)
-    write_json(files.metrics, final_metrics(fitted, first_epoch))
+    write_results(files.metrics, files.curves, fitted, first_epoch)
     saved.discard()
 
 

@@ -114,6 +114,7 @@ def run(
     started = time.monotonic()
     try:
         main(load_parameters(parameters, files.params), files)
+        _note_time(files.state, f"{name} {getattr(files, outputs[0])}", time.monotonic() - started)
     except InterruptedRunError as error:
         _leave(str(error), 128 + error.signal_number)
     except KeyboardInterrupt:
@@ -122,7 +123,6 @@ def run(
         _leave(str(error), 1)
     except OSError as error:
         _leave(f"{error.filename or name}: {error.strerror or error}; check the path, the rights and the disk", 1)
-    _note_time(files.state, f"{name} {getattr(files, outputs[0])}", time.monotonic() - started)
     sys.exit(0)
 
 

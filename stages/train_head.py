@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
-from stages.curves import final_metrics, logged_curves
+from stages.curves import live_log, write_results
 from stages.run import Group, fingerprint, run
 from transfer.device import best_device
 from transfer.features import Features, draw_views, load_features
-from transfer.files import write_json
 from transfer.network import Head, HeadShape, build_head, save_head
 from transfer.optimizers import parameter_groups
 from transfer.saved_state import SavedState, only_one, seed_step
@@ -74,10 +73,10 @@ def main(parameters: Parameters, files: Namespace) -> None:
     steps = plan.epochs * plan.steps_per_epoch(task.count)
     scheduler = OneCycleLR(optimizer, wanted.lr, total_steps=steps)
     saved = SavedState(files.state, "train_head", fingerprint(parameters, [files.train_features, files.val_features]))
-    with only_one(files.head), logged_curves(files.curves, FIRST_EPOCH) as log:
+    with only_one(files.head), live_log(files.state / "live" / "train_head", FIRST_EPOCH) as log:
         fitted = fit(head, task, plan, optimizer, scheduler, saved, log, "train_head")
     save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history)))
-    write_json(files.metrics, final_metrics(fitted, FIRST_EPOCH))
+    write_results(files.metrics, files.curves, fitted, FIRST_EPOCH)
     saved.discard()
 
 

@@ -64,9 +64,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write one line a row under a header of the first row's keys, which all rows share."""
-    keys = list(rows[0])
+def write_tsv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Write one line a row under a header of `columns`, by default the first row's keys, which all rows share."""
+    keys = list(columns or rows[0])
     lines = [keys, *([row[key] for key in keys] for row in rows)]
     with whole(path) as partial:
         partial.write_text("".join("\t".join(map(str, line)) + "\n" for line in lines), encoding="utf-8")

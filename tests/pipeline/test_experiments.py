@@ -33,6 +33,7 @@ def show(workspace: Path, *arguments: str) -> dict:
 
 
 def test_an_experiment_reruns_what_follows_and_shows_in_a_comparison(finished: Path) -> None:
+    before = read_yaml(finished / "params.yaml")["train"]["lr"]
     done = dvc(finished, "exp", "run", "-S", "train.lr=1e-5")
     assert stages_run(done.stdout) == ["fine_tune", "evaluate", "grad_cam"]
     recorded = load_yaml(str(finished / "dvc.lock"))["stages"]["fine_tune"]["params"]["params.yaml"]
@@ -48,6 +49,9 @@ def test_an_experiment_reruns_what_follows_and_shows_in_a_comparison(finished: P
     assert not {"metrics/train_head.json", "metrics/subsample.json"} & metrics.keys()
     assert "train.lr" in dvc(finished, "params", "diff", "HEAD~1").stdout
     assert "train.loss" in dvc(finished, "metrics", "diff", "HEAD~1").stdout
+    set_parameter(finished, "train.lr", before)
+    assert stages_run(dvc(finished, "repro").stdout) == []  # the run cache still has what this value gave
+    assert git(finished, "diff", "HEAD~1", "--stat", "--", "metrics") == ""
 
 
 def test_a_temporary_experiment_leaves_the_workspace_as_it_is(finished: Path) -> None:
@@ -155,7 +159,6 @@ def test_a_wrong_parameter_stops_an_experiment(finished: Path) -> None:
     assert git(finished, "status", "--porcelain") == ""  # the values of before give the files of before
 
 
-CURVES = {f"{phase}/plots/metrics/{split}" for phase in ("train_head", "fine_tune") for split in ("train", "val")}
 PICTURES = ("metrics/predictions.png", "metrics/grad_cam.png")
 
 
@@ -169,13 +172,13 @@ def plotted(page: str, name: str) -> tuple[list[dict[str, str]], str]:
 def check_curves(page: str, name: str) -> None:
     """Each curve of both phases has its two epochs, which count on from phase 1 to phase 2."""
     rows, specification = plotted(page, name)
-    assert f'"field": "{name}"' in specification
-    assert '"field": "step"' in specification
-    steps = {
-        folder: [int(row["step"]) for row in rows if row["filename"] == f"{folder}/{name}.tsv"] for folder in CURVES
-    }
-    assert steps == {folder: [1, 2] if folder.startswith("train_head") else [3, 4] for folder in CURVES}
-    assert all(math.isfinite(float(row[name])) for row in rows)
+    assert '"field": "epoch"' in specification
+    for phase, epochs in (("train_head", [1, 2]), ("fine_tune", [3, 4])):
+        for split in ("train", "val"):
+            field = f"{split}_{name}"
+            drawn = [row for row in rows if row["filename::field"] == f"{phase}.tsv::{field}"]
+            assert [int(row["epoch"]) for row in drawn] == epochs
+            assert all(math.isfinite(float(row[field])) for row in drawn)
 
 
 def test_plots_show_every_plot_with_its_data(finished: Path) -> None:
@@ -183,13 +186,13 @@ def test_plots_show_every_plot_with_its_data(finished: Path) -> None:
     page = (finished / "page/index.html").read_text(encoding="utf-8")
     check_curves(page, "accuracy")
     check_curves(page, "loss")
-    answers, specification = plotted(page, "confusion")
+    answers, specification = plotted(page, "metrics_confusion_tsv")
     assert len(answers) == TEST_EACH * len(CLASSES)
     assert {row["actual"] for row in answers} == set(CLASSES)
     assert {row["predicted"] for row in answers} <= set(CLASSES)
     assert '"field": "predicted"' in specification
     assert '"field": "actual"' in specification
-    scores, specification = plotted(page, "per_class_f1")
+    scores, specification = plotted(page, "metrics_per_class_tsv")
     expected = json.loads((finished / "metrics/evaluate.json").read_text(encoding="utf-8"))["per_class"]
     assert {row["class"]: float(row["f1"]) for row in scores} == {name: expected[name]["f1"] for name in CLASSES}
     assert '"field": "f1"' in specification

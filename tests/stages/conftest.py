@@ -101,7 +101,7 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "val_features": "val_features.npz",
         "head": "head.safetensors",
         "metrics": "train_head.json",
-        "curves": "train_head",
+        "curves": "train_head.tsv",
     },
     fine_tune: {
         **DATA,
@@ -109,7 +109,7 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "head": "head.safetensors",
         "model": "model.safetensors",
         "metrics": "fine_tune.json",
-        "curves": "fine_tune",
+        "curves": "fine_tune.tsv",
     },
     evaluate: {
         **TEST,

@@ -14,7 +14,7 @@ from transfer.images import Images, open_pixels
 from transfer.network import build_classifier, load_head, load_model, save_head
 from transfer.splits import load_labels
 
-OUTPUTS = {"model": "again.safetensors", "metrics": "again.json", "curves": "again"}
+OUTPUTS = {"model": "again.safetensors", "metrics": "again.json", "curves": "again.tsv"}
 
 
 def fine_tune_parameters(arena: Arena, **changes: object) -> dict:
@@ -69,8 +69,8 @@ def test_the_metrics_are_those_of_the_saved_model(arena, optimizer: str, ema_dec
 
 
 def test_curves_go_on_where_phase_1_stopped(arena):
-    lines = arena.file("fine_tune/plots/metrics/val/accuracy.tsv").read_text().splitlines()
-    assert [line.split("\t")[0] for line in lines] == ["step", "4", "5"]
+    lines = arena.file("fine_tune.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["epoch", "4", "5"]
 
 
 def test_a_head_of_other_classes_is_refused(arena):
@@ -88,7 +88,7 @@ def test_a_head_of_other_classes_is_refused(arena):
 def test_a_rate_that_breaks_training_ends_in_one_line_and_leaves_no_output(arena):
     train = arena.parameters["train"]
     parameters = {**arena.parameters, "train": {**train, "lr": 1e30}}
-    outputs = {"model": "broken.safetensors", "metrics": "broken.json", "curves": "broken"}
+    outputs = {"model": "broken.safetensors", "metrics": "broken.json", "curves": "broken.tsv"}
     with pytest.raises(TrainingError, match=r"loss is (nan|inf) at epoch 1, step \d, learning rate"):
         arena.run(fine_tune, parameters, **{**FILES[fine_tune], **outputs})
     assert [path.name for path in arena.folder.glob("*broken*")] == [".broken.safetensors.lock"]
