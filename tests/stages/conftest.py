@@ -67,7 +67,7 @@ class Arena:
         files = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
-    def run(self, stage: ModuleType, parameters: dict | None = None, **files: str) -> None:
+    def run(self, stage: ModuleType, parameters: dict | None = None, /, **files: str) -> None:
         checked = check_parameters(stage.Parameters, parameters or self.parameters)
         paths = {option: self.file(name) for option, name in files.items()}
         stage.main(checked, Namespace(state=self.file("state"), params=Path("params.yaml"), **paths))
