@@ -24,7 +24,7 @@ from transfer.cifar import SIDE_PX, LabelledImages, write_archive
 from transfer.files import sha256_of, whole
 
 ROOT = Path(__file__).resolve().parent.parent
-PIPELINE = ("dvc.yaml", "params.yaml", "stages", "transfer", ".dvc/config", ".dvcignore")
+PIPELINE = ("dvc.yaml", "params.yaml", "stages", "transfer", ".dvc/config", ".dvc/plots", ".dvcignore")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEST_IMAGES = 297
 BATCHES = 5

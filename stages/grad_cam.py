@@ -4,6 +4,7 @@ from argparse import Namespace
 
 import numpy as np
 from pydantic import Field
+from tqdm import tqdm
 
 from stages.run import Group, run
 from transfer.cam import grad_cam, last_feature_map
@@ -48,7 +49,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         return Explained(pixels[place], heat, int(split.labels[place]), probabilities[place])
 
     rows = []
-    for label, name in enumerate(split.classes):
+    for label, name in enumerate(tqdm(split.classes, desc="grad_cam", unit="class", disable=None)):
         own, right = split.labels == label, predicted == split.labels
         right_places = most_confident(probabilities, np.flatnonzero(own & right), count)
         wrong_places = most_confident(probabilities, np.flatnonzero(own & ~right), count)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from transfer.errors import ArchiveError
 from transfer.files import CHUNK_BYTES, open_arrays, whole, write_arrays
@@ -83,7 +84,7 @@ def _read_members(path: Path) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
     try:
         with _unpacked(path) as content, tarfile.open(fileobj=content, mode="r|") as archive:
-            for member in archive:
+            for member in tqdm(archive, desc="read", unit="file", disable=None, leave=False):
                 name = member.name.rsplit("/", 1)[-1]
                 if member.size > LARGEST_MEMBER_BYTES:
                     raise ArchiveError(
