@@ -3,11 +3,9 @@ strict JSON; tables; .npz files whose bytes depend on the arrays alone; what is 
 """
 
 import json
-import resource
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.transfer.full_disk import files_limited_to
 from transfer.errors import DataError
 from transfer.files import open_arrays, sha256_of, whole, write_arrays, write_json, write_tsv
 
@@ -109,17 +108,6 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(
     assert not path.is_symlink()
     assert found(path) == new
     assert found(tmp_path / "cache") == old
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """Let no file grow beyond `size` bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def write_folder(path: Path) -> None:

@@ -2,9 +2,7 @@
 tensors that share memory, and what is refused: missing, truncated, altered and foreign files, a full disk.
 """
 
-import resource
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tests.transfer.full_disk import files_limited_to
 from transfer.errors import WeightsError
 from transfer.tensors import digest, load_tensors, save_tensors
 
@@ -185,17 +184,6 @@ def test_a_description_that_is_not_json_is_refused_and_keeps_the_old_file(tmp_pa
     with pytest.raises(ValueError, match="JSON"):
         save_tensors(path, {}, {"loss": float("nan")})
     assert load_tensors(path) == ({}, {"loss": 1.0})
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """Let no file grow beyond `size` bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
