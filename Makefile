@@ -9,10 +9,10 @@ UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 NAME ?= laptop
 ARGS ?=
 
-.PHONY: help install demo test test-all repro laptop recipe lint clean
+.PHONY: help install demo test test-all repro laptop recipe verify clean-state audit-packages lint clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 install: .venv/installed ## Install uv if it is missing and the locked packages, into .venv
 
@@ -39,6 +39,15 @@ laptop: install ## Train on real CIFAR-10 on a CPU, in under half an hour (ARGS 
 
 recipe: install ## Run recipes/NAME.yaml as a DVC experiment: make recipe NAME=laptop ARGS="-S train.lr=0.005"
 	python -m recipes $(NAME) $(ARGS)
+
+verify: install ## Hash DVC's cache and all outputs anew, and name what is damaged
+	python -m commands.verify
+
+clean-state: install ## List and remove the states of unfinished runs; a running one keeps its own
+	python -m commands.states --remove
+
+audit-packages: install ## Look up the locked packages' known vulnerabilities (needs the network)
+	$(UV) export --locked --quiet --no-hashes | $(UV) tool run pip-audit==2.10.1 --requirement /dev/stdin --no-deps --disable-pip
 
 lint: install ## Check style and types
 	ruff check .

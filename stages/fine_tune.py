@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from stages.curves import live_log, write_results
 from stages.run import Group, fingerprint, run
 from transfer.backbones import load_backbone
-from transfer.device import best_device
+from transfer.device import best_device, choose_algorithms
 from transfer.errors import DataError
 from transfer.images import Images, open_pixels
 from transfer.inference import run_over
@@ -44,6 +44,7 @@ class Augment(Group):
 
 class Train(Group):
     elsewhere = ("head",)
+    deterministic: bool
     lr: float = Field(gt=0)
     batch_size: int = Field(ge=2)
     fine_tune: FineTune
@@ -65,11 +66,12 @@ def make_task(train: Images, train_labels: Tensor, val: Images, val_labels: Tens
         logits = run_over(model, val, VALIDATION_BATCH, label="validate")
         return float(F.cross_entropy(logits, val_labels)), float((logits.argmax(1) == val_labels).float().mean())
 
-    return Task(len(train), draw, validate, train.pixels.device)
+    return Task(f"images of {train.size_px} px", len(train), draw, validate, train.pixels.device)
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
     train, wanted = parameters.train, parameters.train.fine_tune
+    choose_algorithms(train.deterministic)
     device = best_device()
     backbone, head = load_backbone(files.backbone), load_head(files.head)
     train_labels, classes = load_labels(files.train_split)
@@ -108,7 +110,11 @@ def main(parameters: Parameters, files: Namespace) -> None:
     mark = fingerprint(parameters, [getattr(files, name) for name in inputs])
     saved = SavedState(files.state, "fine_tune", mark)
     first_epoch = head.epochs + 1
-    with only_one(files.model), live_log(files.state / "live" / "fine_tune", first_epoch) as log:
+    with (
+        only_one(files.model),
+        only_one(saved.folder),
+        live_log(files.state / "live" / "fine_tune", first_epoch) as log,
+    ):
         fitted = fit(model, task, plan, optimizer, scheduler, saved, log, "fine_tune")
     card = ModelCard(backbone.architecture, head.shape, classes, backbone.preprocessing, train_images.size_px)
     save_model(files.model, model, card)

@@ -121,6 +121,8 @@ def run(
         _leave(f"{name}: stopped", 128 + signal.SIGINT)
     except PipelineError as error:
         _leave(str(error), 1)
+    except MemoryError as error:
+        _leave(f"{name}: out of memory ({error}); use fewer images, or a smaller batch_size or resize.size_px", 1)
     except OSError as error:
         _leave(f"{error.filename or name}: {error.strerror or error}; check the path, the rights and the disk", 1)
     sys.exit(0)

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from stages.curves import live_log, write_results
 from stages.run import Group, fingerprint, run
-from transfer.device import best_device
+from transfer.device import best_device, choose_algorithms
 from transfer.features import Features, draw_views, load_features
 from transfer.network import Head, HeadShape, build_head, save_head
 from transfer.optimizers import parameter_groups
@@ -37,6 +37,7 @@ class HeadParameters(Group):
 
 class Train(Group):
     elsewhere = ("lr", "batch_size", "fine_tune", "augment")
+    deterministic: bool
     head: HeadParameters
 
 
@@ -57,12 +58,13 @@ def make_task(train: Features, val: Features, device: torch.device) -> Task:
         logits = head(val_plain)
         return float(F.cross_entropy(logits, val_labels)), float((logits.argmax(1) == val_labels).float().mean())
 
-    return Task(len(labels), draw, validate, device)
+    return Task(f"features of width {plain.shape[1]}", len(labels), draw, validate, device)
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
     wanted, seed = parameters.train.head, parameters.seed
     train, val = load_features(files.train_features), load_features(files.val_features)
+    choose_algorithms(parameters.train.deterministic)
     device = best_device()
     shape = HeadShape(train.plain.shape[1], wanted.hidden, wanted.batch_norm, wanted.dropout, len(train.classes))
     seed_step(seed, -1)
@@ -73,7 +75,11 @@ def main(parameters: Parameters, files: Namespace) -> None:
     steps = plan.epochs * plan.steps_per_epoch(task.count)
     scheduler = OneCycleLR(optimizer, wanted.lr, total_steps=steps)
     saved = SavedState(files.state, "train_head", fingerprint(parameters, [files.train_features, files.val_features]))
-    with only_one(files.head), live_log(files.state / "live" / "train_head", FIRST_EPOCH) as log:
+    with (
+        only_one(files.head),
+        only_one(saved.folder),
+        live_log(files.state / "live" / "train_head", FIRST_EPOCH) as log,
+    ):
         fitted = fit(head, task, plan, optimizer, scheduler, saved, log, "train_head")
     save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history)))
     write_results(files.metrics, files.curves, fitted, FIRST_EPOCH)

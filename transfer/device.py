@@ -1,8 +1,12 @@
 """Where to compute: the best device that is there, never a choice that a parameter makes."""
 
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+
+from transfer.errors import DeviceError
 
 
 def best_device() -> torch.device:
@@ -15,6 +19,30 @@ def best_device() -> torch.device:
 def mixed_precision(device: torch.device) -> AbstractContextManager:
     """bfloat16 autocast on CUDA; full precision elsewhere, where it is no faster."""
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def choose_algorithms(deterministic: bool) -> None:
+    """Let torch choose algorithms that give the same bits each time on the same device, or the fastest.
+
+    On the CPU they are the same. An operation that has no such algorithm on CUDA warns instead of failing.
+    """
+    if deterministic:  # cuBLAS reads this when it starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
+
+
+@contextmanager
+def fitting_in_memory(batch_size: int, item: str) -> Iterator[None]:
+    """Raise DeviceError, one line, where a batch of `item`, such as `images of 224 px`, does not fit in memory."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        name = describe(best_device())
+        raise DeviceError(
+            f"out of memory on {name} with batches of {batch_size} {item}; "
+            "set a smaller batch_size of this stage, or a smaller resize.size_px"
+        ) from None
 
 
 def describe(device: torch.device) -> str:

@@ -29,6 +29,10 @@ class TrainingError(PipelineError):
     """Training cannot go on, for example because the loss is no longer a number."""
 
 
+class DeviceError(PipelineError):
+    """The device cannot hold what was asked of it."""
+
+
 class InterruptedRunError(PipelineError):
     """A signal asked the process to stop; work done so far is saved.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from transfer.device import mixed_precision
+from transfer.device import fitting_in_memory, mixed_precision
 from transfer.images import Images
 
 
@@ -17,7 +17,7 @@ def run_over(
     """Outputs (N, ...) of `module` for all images, float32, in their order, on their device."""
     outputs = []
     starts = range(0, len(images), batch_size)
-    with mixed_precision(images.pixels.device):
+    with mixed_precision(images.pixels.device), fitting_in_memory(batch_size, f"images of {images.size_px} px"):
         for start in tqdm(starts, desc=label, unit="batch", disable=None, leave=False):
             batch = images.plain(slice(start, start + batch_size), mirrored)
             outputs.append(module(batch).float())

@@ -16,6 +16,8 @@ from torch import Tensor
 from transfer.errors import TrainingError, WeightsError
 from transfer.tensors import load_tensors, save_tensors
 
+STATE_FILE = "state.safetensors"
+
 
 def split_tensors(content: Any) -> tuple[Any, dict[str, Tensor]]:
     """Split nested dicts, lists, numbers and tensors into a JSON-able skeleton and its tensors by name.
@@ -58,14 +60,19 @@ class SavedState:
 
     def __init__(self, folder: Path, name: str, fingerprint: str, every_s: float = 300) -> None:
         self.folder = folder / f"{name}-{fingerprint}"
-        self.others = [other for other in sorted(folder.glob(f"{name}-*")) if other != self.folder]
+        self.name = name
         self.every_s = every_s
         self._saved_at = time.monotonic()
+
+    def others(self) -> list[Path]:
+        """Folders of unfinished runs of the same name with another fingerprint."""
+        states = sorted(self.folder.parent.glob(f"{self.name}-*/{STATE_FILE}"))
+        return [state.parent for state in states if state.parent != self.folder]
 
     def load(self) -> Any | None:
         """What the last complete save held, or None. A damaged state counts as none."""
         try:
-            tensors, about = load_tensors(self.folder / "state.safetensors")
+            tensors, about = load_tensors(self.folder / STATE_FILE)
         except WeightsError:
             return None
         return join_tensors(about["skeleton"], tensors)
@@ -73,7 +80,7 @@ class SavedState:
     def save(self, content: Any) -> None:
         """Replace the saved state."""
         skeleton, tensors = split_tensors(content)
-        save_tensors(self.folder / "state.safetensors", tensors, {"skeleton": skeleton})
+        save_tensors(self.folder / STATE_FILE, tensors, {"skeleton": skeleton})
         self._saved_at = time.monotonic()
 
     def due(self) -> bool:

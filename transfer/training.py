@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from transfer.device import mixed_precision
+from transfer.device import fitting_in_memory, mixed_precision
 from transfer.errors import InterruptedRunError, TrainingError
 from transfer.saved_state import SavedState, StopRequest, seed_step
 
@@ -23,9 +23,11 @@ class Task:
     """What is learned from.
 
     `draw(positions)` gives the inputs and labels of some training items on the device, freshly
-    augmented; `validate(model)` gives loss and accuracy on the validation split.
+    augmented; `validate(model)` gives loss and accuracy on the validation split. `item` says what the
+    items are, such as `images of 224 px`.
     """
 
+    item: str
     count: int
     draw: Callable[[Tensor], tuple[Tensor, Tensor]]
     validate: Callable[[nn.Module], tuple[float, float]]
@@ -91,6 +93,9 @@ def fit(
     if (state := saved.load()) is not None:
         run.restore(state)
         print(f"{label}: going on from epoch {len(run.history) + 1}, step {run.step_in_epoch}", flush=True)
+    elif others := saved.others():
+        names = ", ".join(other.name for other in others)
+        print(f"{label}: left alone: state of runs with other parameters, data or code ({names})", flush=True)
     for epoch in run.history:
         on_epoch(epoch)
     with StopRequest() as stop:
@@ -164,13 +169,14 @@ class _Run:
 
     def _train_step(self, chosen: Tensor) -> None:
         seed_step(self.plan.seed, len(self.history) * self.steps + self.step_in_epoch)
-        inputs, labels = self.task.draw(chosen.to(self.task.device))
-        with mixed_precision(self.task.device):
-            logits = self.model(inputs)
-            loss = self.criterion(logits, labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        with fitting_in_memory(len(chosen), self.task.item):
+            inputs, labels = self.task.draw(chosen.to(self.task.device))
+            with mixed_precision(self.task.device):
+                logits = self.model(inputs)
+                loss = self.criterion(logits, labels)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
         self.scheduler.step()
         if self.average is not None:
             self.average.update_parameters(self.model)

@@ -29,6 +29,7 @@ RERUNS = {
     "subsample": (["subsample"], FROM_SUBSAMPLE),
     "resize": (RESIZE, [*RESIZE, *FROM_EMBED]),
     "embed": (["embed"], FROM_EMBED),
+    "train.deterministic": (["train_head", "fine_tune"], FROM_HEAD),
     "train.lr": (["fine_tune"], FROM_FINE_TUNE),
     "train.batch_size": (["fine_tune"], FROM_FINE_TUNE),
     "train.head": (["train_head"], FROM_HEAD),

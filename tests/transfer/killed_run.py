@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import transfer.files
 import transfer.saved_state
 import transfer.tensors
 from tests.transfer.test_training import Run
-from transfer.training import Task
 
 
 def dies_after(count: int, function: Callable[..., Any], last_act: Callable[..., None] | None = None) -> Any:
@@ -52,9 +52,9 @@ def main(folder: Path, point: str, count: int) -> None:
     elif point == "between epochs":
         run.on_epoch = dies_after(count, run.on_epoch)
     elif point == "in validation":
-        run.task = Task(task.count, task.draw, dies_after(count, task.validate), task.device)
+        run.task = replace(task, validate=dies_after(count, task.validate))
     elif point == "in a step":
-        run.task = Task(task.count, dies_after(count, task.draw), task.validate, task.device)
+        run.task = replace(task, draw=dies_after(count, task.draw))
     run.fit()
 
 

@@ -131,10 +131,10 @@ def test_a_run_with_another_fingerprint_or_name_never_sees_the_state(tmp_path: P
     first.save({"epoch": 1})
     second = SavedState(tmp_path, "fine_tune", "bbb")
     assert second.load() is None
-    assert second.others == [first.folder]
+    assert second.others() == [first.folder]
     third = SavedState(tmp_path, "train_head", "aaa")
     assert third.load() is None
-    assert third.others == []
+    assert third.others() == []
     second.discard()
     assert first.load() == {"epoch": 1}
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Never
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
-from transfer.errors import InterruptedRunError, TrainingError
+from transfer.errors import DeviceError, InterruptedRunError, TrainingError
 from transfer.saved_state import SavedState, seed_step
 from transfer.training import Epoch, Fitted, Plan, Task, fit
 
@@ -33,7 +34,7 @@ def digits_task() -> Task:
         accuracy = (logits.argmax(1) == targets[1400:]).float().mean()
         return float(F.cross_entropy(logits, targets[1400:])), float(accuracy)
 
-    return Task(1400, draw, validate, torch.device("cpu"))
+    return Task("digits", 1400, draw, validate, torch.device("cpu"))
 
 
 class Run:
@@ -89,7 +90,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(tmp_path, stop_at: int,
             os.kill(os.getpid(), signal.SIGTERM)
         return task.draw(chosen)
 
-    stopped = Run(tmp_path / "b", plan, Task(task.count, draw_and_stop, task.validate, task.device))
+    stopped = Run(tmp_path / "b", plan, replace(task, draw=draw_and_stop))
     with pytest.raises(InterruptedRunError) as caught:
         stopped.fit()
     assert caught.value.signal_number == signal.SIGTERM
@@ -108,7 +109,7 @@ def test_a_finished_run_that_is_run_again_does_no_step(tmp_path):
     def never(_given: object) -> Never:
         raise AssertionError("a step was taken")
 
-    again = Run(tmp_path, task=Task(1400, never, never, torch.device("cpu")))
+    again = Run(tmp_path, task=Task("digits", 1400, never, never, torch.device("cpu")))
     assert again.fit() == expected
     assert again.bits() == first.bits()
 
@@ -116,7 +117,7 @@ def test_a_finished_run_that_is_run_again_does_no_step(tmp_path):
 def scripted(values: list[tuple[float, float]]) -> Task:
     """A task whose validation gives these losses and accuracies, whatever the model does."""
     task, left = digits_task(), iter(values)
-    return Task(task.count, task.draw, lambda _model: next(left), task.device)
+    return replace(task, validate=lambda _model: next(left))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_batch_and_keeps_the_saved
         inputs, labels = task.draw(chosen)
         return inputs * (float("nan") if next(steps) == 21 + 5 else 1.0), labels
 
-    run = Run(tmp_path, task=Task(task.count, draw_nan, task.validate, task.device))
+    run = Run(tmp_path, task=replace(task, draw=draw_nan))
     with pytest.raises(
         TrainingError, match=r"loss is nan at epoch 2, step 5, learning rate .*; try a lower one\. Batch"
     ):
@@ -185,6 +186,32 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_batch_and_keeps_the_saved
 
 def test_fewer_items_than_a_batch_make_one_batch(tmp_path):
     task = digits_task()
-    few = Task(10, task.draw, task.validate, task.device)
+    few = replace(task, count=10)
     fitted = Run(tmp_path, Plan(**{**vars(PLAN), "epochs": 1}), few).fit()
     assert 0 <= fitted.history[0].train_accuracy <= 1
+
+
+def test_out_of_memory_names_batch_and_items_and_keeps_the_last_epoch(tmp_path):
+    """torch's own error, raised where an accelerator raises it: in the 30th batch, of the second epoch."""
+    task, steps = digits_task(), itertools.count(1)
+
+    def draw_too_much(chosen: Tensor) -> tuple[Tensor, Tensor]:
+        if next(steps) == 30:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return task.draw(chosen)
+
+    run = Run(tmp_path, task=replace(task, draw=draw_too_much))
+    with pytest.raises(DeviceError, match=r"^out of memory on .* with batches of 64 digits; set a smaller batch_size"):
+        run.fit()
+    state = run.saved.load()
+    assert state is not None
+    assert len(state["history"]) == 1
+
+
+def test_state_of_another_run_is_left_alone_and_told_in_one_line(tmp_path, capsys):
+    other = SavedState(tmp_path, "run", "another")
+    other.save({"epoch": 1})
+    Run(tmp_path).fit()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "run-another" in line]
+    assert line == "run: left alone: state of runs with other parameters, data or code (run-another)"
+    assert other.load() == {"epoch": 1}
