@@ -49,10 +49,12 @@ clean-state: install ## List and remove the states of unfinished runs; a running
 audit-packages: install ## Look up the locked packages' known vulnerabilities (needs the network)
 	$(UV) export --locked --quiet --no-hashes | $(UV) tool run pip-audit==2.10.1 --requirement /dev/stdin --no-deps --disable-pip
 
-lint: install ## Check style and types
+lint: install ## Check style, types and workflows
 	ruff check .
 	ruff format --check .
 	pyright
+	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	zizmor --offline --quiet .github/workflows
 
 clean: ## Remove the demo, resume state and tool caches; keep .venv, data, models and metrics
 	rm -rf demo state .pytest_cache .ruff_cache .hypothesis
