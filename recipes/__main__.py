@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from commands.revisions import experiments, read
 from recipes.overrides import as_set_params, read_recipe, recipe_names
 from recipes.summary import SHOWN_STAGES, metrics_table, times_table
 
@@ -21,19 +22,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def free_name(recipe: str) -> str:
     """The recipe's name, or with a number where an experiment of that name is there already."""
-    taken = git("for-each-ref", "--format=%(refname:lstrip=4)", "refs/exps/*/*/*").split()
+    taken = experiments(ROOT)
     names = itertools.chain([recipe], (f"{recipe}-{number}" for number in itertools.count(2)))
     return next(name for name in names if name not in taken)
 
 
 def experiment_metrics(name: str) -> dict[str, dict[str, Any]]:
     """What metrics/ holds in an experiment; DVC keeps experiments as git references."""
-    revision = git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").strip()
-    return {stage: json.loads(git("show", f"{revision}:metrics/{stage}.json")) for stage in SHOWN_STAGES}
-
-
-def git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    revision = experiments(ROOT)[name]
+    return {stage: json.loads(read(ROOT, revision, f"metrics/{stage}.json") or "{}") for stage in SHOWN_STAGES}
 
 
 def main(recipe: str, extra: list[str]) -> int:

@@ -1,0 +1,81 @@
+"""Judge one run against another on the same test images: `python -m commands.compare A B`.
+
+A and B are experiments, branches, tags, commits, or `workspace`. The answers come from
+metrics/confusion.tsv, which git keeps, so that no DVC remote is needed.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from commands.revisions import read, resolve
+from transfer.comparison import Change, Comparison, compare
+from transfer.errors import PipelineError
+
+ANSWERS, SPLITS = "metrics/confusion.tsv", "metrics/subsample.json"
+
+
+def read_answers(root: Path, name: str) -> tuple[np.ndarray, np.ndarray, str]:
+    """True and predicted class names (N,) of a run, and the digest of its choice of test images."""
+    revision = resolve(root, name)
+    answers, splits = read(root, revision, ANSWERS), read(root, revision, SPLITS)
+    if answers is None or splits is None:
+        raise SystemExit(f"error: {name}: holds no {SPLITS if answers else ANSWERS}; run `dvc repro` there and commit")
+    rows = np.array([line.split("\t") for line in answers.splitlines()[1:]])
+    return rows[:, 0], rows[:, 1], json.loads(splits)["test"]["positions_sha256"]
+
+
+def compare_runs(root: Path, first: str, second: str) -> Comparison:
+    """Compare two revisions. Exits with one line if they were not tested on the same images."""
+    labels, before, chosen = read_answers(root, first)
+    other_labels, after, other_chosen = read_answers(root, second)
+    if chosen != other_chosen or not np.array_equal(labels, other_labels):
+        raise SystemExit(
+            f"error: {first} and {second} were tested on other images; seed and subsample.test_size must be equal"
+        )
+    classes = sorted({*labels, *before, *after})
+    number = {name: place for place, name in enumerate(classes)}
+    numbers = [np.array([number[name] for name in names]) for names in (labels, before, after)]
+    return compare(numbers[0], numbers[1], numbers[2], classes, seed=0)
+
+
+def table(comparison: Comparison) -> str:
+    """All changes, classes with the largest first, as Markdown."""
+
+    def row(name: str, change: Change) -> str:
+        interval = f"{100 * change.ci_low:+.1f} to {100 * change.ci_high:+.1f}"
+        before, after = f"{100 * change.before:.1f}", f"{100 * change.after:.1f}"
+        return f"| {name} | {before} | {after} | {100 * change.difference:+.1f} | {interval} |"
+
+    classes = sorted(comparison.recall.items(), key=lambda item: -abs(item[1].difference))
+    return "\n".join(
+        [
+            "| % | A | B | change | 95 % interval |",
+            "|---|---|---|---|---|",
+            row("accuracy", comparison.accuracy),
+            row("macro F1", comparison.macro_f1),
+            *(row(f"recall of {name}", change) for name, change in classes),
+        ]
+    )
+
+
+def main(root: Path, first: str, second: str) -> int:
+    comparison = compare_runs(root, first, second)
+    print(f"A = {first}, B = {second}: {comparison.sentence()}\n")
+    print(table(comparison))
+    print(f"\nOf {comparison.images} images B mended {comparison.fixed} errors of A and made {comparison.broken} new.")
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("python -m commands.compare", description=__doc__)
+    parser.add_argument("a", metavar="A", help="experiment, revision or `workspace`")
+    parser.add_argument("b", metavar="B", help="experiment, revision or `workspace`")
+    arguments = parser.parse_args()
+    try:
+        sys.exit(main(Path(), arguments.a, arguments.b))
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
