@@ -30,20 +30,16 @@ COLUMNS = (
 )
 
 
-class Embed(Group):
-    batch_size: int = Field(gt=0)
-
-
 class Leakage(Group):
     neighbours: int = Field(gt=0)
     min_feature_similarity: float = Field(ge=-1, le=1)
     min_pixel_correlation: float = Field(ge=-1, le=1)
     max_shift_px: int = Field(ge=0, le=8)
+    batch_size: int = Field(gt=0)
     pictures: int = Field(gt=0)
 
 
 class Parameters(Group):
-    embed: Embed
     leakage: Leakage
 
 
@@ -88,8 +84,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
             raise DataError(f"{files.predictions}: answers for other images than the test split's; run evaluate again")
         right = arrays["predicted"] == splits["test"].labels
     looks = {name: known_looks(splits[name], getattr(files, f"{name}_features")) for name in ("train", "val")}
-    looks["test"] = test_looks(splits["test"], files, parameters.embed.batch_size)
-    thresholds = Thresholds(**wanted.model_dump(exclude={"pictures"}))
+    looks["test"] = test_looks(splits["test"], files, wanted.batch_size)
+    thresholds = Thresholds(**wanted.model_dump(exclude={"batch_size", "pictures"}))
     counts, rows, affected = {}, [], np.zeros(len(right), bool)
     for a, b in combinations_with_replacement(SPLITS, 2):
         found = find_duplicates(looks[a], None if a == b else looks[b], thresholds)
@@ -102,7 +98,10 @@ def main(parameters: Parameters, files: Namespace) -> None:
     write_json(files.metrics, figures)
     write_tsv(files.pairs, rows, COLUMNS)
     rows.sort(key=lambda row: (SHOWN.index((row["split_a"], row["split_b"])), -row["pixel_correlation"]))
-    shown = [twin_of(row) for row in rows[: wanted.pictures]]
+    once: dict[Any, dict[str, Any]] = {}  # an image of many pairs would fill the page
+    for row in rows:
+        once.setdefault((row["split_b"], row["position_b"]), row)
+    shown = [twin_of(row) for row in list(once.values())[: wanted.pictures]]
     title = f"Images that are there twice: {len(shown):,} of {len(rows):,} pairs, training with test images first"
     pair_sheet(files.sheet, shown, title)
 

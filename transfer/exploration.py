@@ -83,7 +83,8 @@ def power_spectrum(images: np.ndarray) -> np.ndarray:
     window = np.outer(window, window)
     power = np.zeros((side, side))
     for luma in luma_of(images):
-        centred = luma - np.average(luma, weights=window)
+        centred = luma - luma.mean()  # first, or one colour all over would leave rounding errors
+        centred -= np.average(centred, weights=window)
         power += np.abs(np.fft.fft2(centred * window)) ** 2
     return power / (len(images) * side**4)
 

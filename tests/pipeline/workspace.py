@@ -41,6 +41,7 @@ SMALLEST_RUN = {
         "fine_tune": {"epochs": 2},
     },
     "evaluate": {"batch_size": 12, "pictures": 6},
+    "leakage": {"batch_size": 12},
 }
 
 
