@@ -10,7 +10,7 @@ from pydantic import Field
 
 from stages.run import Group, run
 from transfer.backbones import load_backbone
-from transfer.data_pictures import Twin, pair_sheet
+from transfer.data_pictures import pair_sheet
 from transfer.device import best_device
 from transfer.duplicates import Looks, Pair, Thresholds, accuracy_without, find_duplicates
 from transfer.errors import DataError
@@ -43,22 +43,12 @@ class Parameters(Group):
     leakage: Leakage
 
 
-def known_looks(split: Split, path: Path) -> Looks:
+def known_looks(split: Split, path: Path, width: int) -> Looks:
     """A split's images with the features that embed wrote, of both views."""
     features = load_features(path)
-    if not np.array_equal(features.labels, split.labels):
-        raise DataError(f"{path}: features of other images than the split's; run embed again")
+    if not np.array_equal(features.labels, split.labels) or features.plain.shape[1] != width:
+        raise DataError(f"{path}: features of other images than the split's, or of another backbone; run embed again")
     return Looks(split.images, (features.plain, features.mirrored))
-
-
-def test_looks(split: Split, files: Namespace, batch_size: int) -> Looks:
-    """The test images with features of the same frozen backbone, of the plain view only."""
-    backbone = load_backbone(files.backbone)
-    extractor, _ = build_feature_extractor(backbone)
-    pixels = open_pixels(files.test_pixels, len(split.labels))
-    images = Images(pixels, backbone.preprocessing, best_device())
-    extractor = extractor.to(best_device()).eval()
-    return Looks(split.images, (run_over(extractor, images, batch_size, label="test").cpu().numpy(),))
 
 
 def row_of(pair: Pair, a: str, b: str, splits: dict[str, Split]) -> dict[str, Any]:
@@ -70,12 +60,6 @@ def row_of(pair: Pair, a: str, b: str, splits: dict[str, Split]) -> dict[str, An
     return values | {"feature_similarity": pair.feature_similarity, "pixel_correlation": pair.pixel_correlation}
 
 
-def twin_of(row: dict[str, Any]) -> Twin:
-    first, second = (f"{row[f'split_{side}']}: {row[f'class_{side}']}" for side in "ab")
-    alike = f"features {row['feature_similarity']:.2f}, pixels {row['pixel_correlation']:.2f}"
-    return Twin((row["pixels_a"], row["pixels_b"]), (first, second), "equal" if row["kind"] == "exact" else alike)
-
-
 def main(parameters: Parameters, files: Namespace) -> None:
     wanted = parameters.leakage
     splits = {name: load_split(getattr(files, f"{name}_split")) for name in SPLITS}
@@ -83,8 +67,12 @@ def main(parameters: Parameters, files: Namespace) -> None:
         if not np.array_equal(arrays["positions"], splits["test"].positions):
             raise DataError(f"{files.predictions}: answers for other images than the test split's; run evaluate again")
         right = arrays["predicted"] == splits["test"].labels
-    looks = {name: known_looks(splits[name], getattr(files, f"{name}_features")) for name in ("train", "val")}
-    looks["test"] = test_looks(splits["test"], files, wanted.batch_size)
+    backbone = load_backbone(files.backbone)
+    extractor, width = build_feature_extractor(backbone)
+    looks = {name: known_looks(splits[name], getattr(files, f"{name}_features"), width) for name in ("train", "val")}
+    images = Images(open_pixels(files.test_pixels, len(right)), backbone.preprocessing, best_device())
+    embedded = run_over(extractor.to(best_device()).eval(), images, wanted.batch_size, label="test")
+    looks["test"] = Looks(splits["test"].images, (embedded.cpu().numpy(),))
     thresholds = Thresholds(**wanted.model_dump(exclude={"batch_size", "pictures"}))
     counts, rows, affected = {}, [], np.zeros(len(right), bool)
     for a, b in combinations_with_replacement(SPLITS, 2):
@@ -98,12 +86,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     write_json(files.metrics, figures)
     write_tsv(files.pairs, rows, COLUMNS)
     rows.sort(key=lambda row: (SHOWN.index((row["split_a"], row["split_b"])), -row["pixel_correlation"]))
-    once: dict[Any, dict[str, Any]] = {}  # an image of many pairs would fill the page
-    for row in rows:
-        once.setdefault((row["split_b"], row["position_b"]), row)
-    shown = [twin_of(row) for row in list(once.values())[: wanted.pictures]]
-    title = f"Images that are there twice: {len(shown):,} of {len(rows):,} pairs, training with test images first"
-    pair_sheet(files.sheet, shown, title)
+    pair_sheet(files.sheet, rows, wanted.pictures)
 
 
 if __name__ == "__main__":

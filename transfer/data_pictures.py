@@ -1,8 +1,8 @@
 """Pictures of a data set: examples, mean images and colours, enlargements, images that are there twice."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -160,32 +160,36 @@ def draw_bars(axes: Axes, values: Mapping[str, float | None], title: str, form: 
         axes.spines[side].set_visible(False)
 
 
-@dataclass(frozen=True)
-class Twin:
-    """Two images (H, W, 3) uint8, a caption for each, and one for the pair."""
+def pair_sheet(path: Path, rows: Sequence[Mapping[str, Any]], count: int, columns: int = 5) -> None:
+    """The first `count` pairs side by side, each second image once; without any, a page that says so.
 
-    images: tuple[np.ndarray, np.ndarray]
-    captions: tuple[str, str]
-    said: str
-
-
-def pair_sheet(path: Path, twins: Sequence[Twin], title: str, columns: int = 5) -> None:
-    """Pairs side by side, in the order given; without any, a page that says so."""
-    columns = min(columns, max(len(twins), 2))
-    rows = max(-(-len(twins) // columns), 1)
-    height = 1.45 * rows + 0.6
+    Rows hold kind, split, position, class and pixels (H, W, 3) uint8 of both images (`split_a`, `split_b`, ...),
+    feature_similarity and pixel_correlation.
+    """
+    once: dict[tuple, Mapping[str, Any]] = {}  # an image of many pairs would fill the page
+    for row in rows:
+        once.setdefault((row["split_b"], row["position_b"]), row)
+    shown = list(once.values())[:count]
+    columns = min(columns, max(len(shown), 3))
+    lines = max(-(-len(shown) // columns), 1)
+    height = 1.45 * lines + 0.6
     figure = plt.figure(figsize=(2.35 * columns + 0.2, height))
+    title = f"Images that are there twice: {len(shown):,} of {len(rows):,} pairs"
     figure.suptitle(title, fontsize=10, y=1 - 0.12 / height, va="top")
-    if not twins:
-        figure.text(0.5, 0.4, "no pair of images was found", ha="center", va="center", color="gray", fontsize=10)
+    if not shown:
+        figure.text(0.5, 0.4, "none was found", ha="center", va="center", color="gray", fontsize=10)
     grid = figure.add_gridspec(
-        rows, 3 * columns - 1, width_ratios=([1, 1, 0.22] * columns)[:-1],
+        lines, 3 * columns - 1, width_ratios=([1, 1, 0.22] * columns)[:-1],
         left=0.01, right=0.99, top=1 - 0.62 / height, bottom=0.2 / height, wspace=0.04, hspace=0.42,
     )  # fmt: skip
-    for i, twin in enumerate(twins):
-        row, column = divmod(i, columns)
-        left, right = (figure.add_subplot(grid[row, 3 * column + side]) for side in (0, 1))
-        for place, pixels, caption in zip((left, right), twin.images, twin.captions, strict=True):
-            show_pixels(place, pixels, caption)
-        left.text(1.02, -0.05, twin.said, transform=left.transAxes, ha="center", va="top", fontsize=7, color="#57606a")
+    for i, row in enumerate(shown):
+        down, right = divmod(i, columns)
+        pair = [figure.add_subplot(grid[down, 3 * right + place]) for place in (0, 1)]
+        for axes, side in zip(pair, "ab", strict=True):
+            show_pixels(axes, row[f"pixels_{side}"], f"{row[f'split_{side}']}: {row[f'class_{side}']}")
+        alike = f"features {row['feature_similarity']:.2f}, pixels {row['pixel_correlation']:.2f}"
+        said = "equal" if row["kind"] == "exact" else alike
+        pair[1].text(
+            -0.02, -0.05, said, transform=pair[1].transAxes, ha="center", va="top", fontsize=7, color="#57606a"
+        )
     save_figure(path, figure)

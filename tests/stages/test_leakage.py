@@ -120,5 +120,5 @@ def test_files_of_other_images_are_refused(arena):
         write_arrays(arena.file("p_other.npz"), positions=arrays["positions"] + 1, predicted=arrays["predicted"])
     with pytest.raises(DataError, match=r"p_other\.npz: answers for other images .* run evaluate again"):
         arena.run(leakage, **{**FILES[leakage], **OUTPUTS, "predictions": "p_other.npz"})
-    with pytest.raises(DataError, match=r"val_features\.npz: features of other images .* run embed again"):
+    with pytest.raises(DataError, match=r"val_features\.npz: features of other images than .* run embed again"):
         arena.run(leakage, **{**FILES[leakage], **OUTPUTS, "train_features": "val_features.npz"})

@@ -80,7 +80,7 @@ def brute_force(views: list[np.ndarray], others: np.ndarray | None, neighbours: 
                 if values[column] >= minimum:
                     pair = (int(column), row)
                     pair = (min(pair), max(pair)) if others is None else pair
-                    found[pair] = max(found.get(pair, -1), values[column])
+                    found[pair] = max(found.get(pair, -1), float(values[column]))
     return found
 
 
