@@ -35,7 +35,7 @@ def show(workspace: Path, *arguments: str) -> dict:
 def test_an_experiment_reruns_what_follows_and_shows_in_a_comparison(finished: Path) -> None:
     before = read_yaml(finished / "params.yaml")["train"]["lr"]
     done = dvc(finished, "exp", "run", "-S", "train.lr=1e-5")
-    assert stages_run(done.stdout) == ["fine_tune", "evaluate", "grad_cam"]
+    assert stages_run(done.stdout) == ["fine_tune", "evaluate", "leakage", "grad_cam"]
     recorded = load_yaml(str(finished / "dvc.lock"))["stages"]["fine_tune"]["params"]["params.yaml"]
     assert recorded["train.lr"] == 1e-5  # a number, read as DVC reads it
     commit(finished, "A lower learning rate")
@@ -159,7 +159,10 @@ def test_a_wrong_parameter_stops_an_experiment(finished: Path) -> None:
     assert git(finished, "status", "--porcelain") == ""  # the values of before give the files of before
 
 
-PICTURES = ("metrics/predictions.png", "metrics/grad_cam.png")
+PICTURES = (
+    *("metrics/explore_examples.png", "metrics/explore_means.png", "metrics/explore_interpolation.png"),
+    *("metrics/predictions.png", "metrics/leakage.png", "metrics/grad_cam.png"),
+)
 
 
 def plotted(page: str, name: str) -> tuple[list[dict[str, str]], str]:

@@ -16,10 +16,11 @@ from tests.pipeline.workspace import ROOT, dvc, graph_of, leaves, read_yaml, set
 from transfer.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
-FROM_FINE_TUNE = ["fine_tune", "evaluate", "grad_cam"]
+FROM_EVALUATE = ["evaluate", "leakage", "grad_cam"]
+FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", *FROM_HEAD]
-FROM_SUBSAMPLE = ["subsample", *RESIZE, *FROM_EMBED]
+FROM_SUBSAMPLE = ["subsample", "explore", *RESIZE, *FROM_EMBED]
 
 # Parameter or group: stages that read it, and all stages that may have to run again.
 RERUNS = {
@@ -27,7 +28,9 @@ RERUNS = {
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
     "backbone": (["backbone"], ["backbone", *FROM_EMBED]),
     "subsample": (["subsample"], FROM_SUBSAMPLE),
-    "resize": (RESIZE, [*RESIZE, *FROM_EMBED]),
+    "explore": (["explore"], ["explore"]),
+    "resize.size_px": (["explore", *RESIZE], ["explore", *RESIZE, *FROM_EMBED]),
+    "resize.interpolation": (RESIZE, [*RESIZE, *FROM_EMBED]),
     "embed": (["embed"], FROM_EMBED),
     "train.deterministic": (["train_head", "fine_tune"], FROM_HEAD),
     "train.lr": (["fine_tune"], FROM_FINE_TUNE),
@@ -35,7 +38,8 @@ RERUNS = {
     "train.head": (["train_head"], FROM_HEAD),
     "train.fine_tune": (["fine_tune"], FROM_FINE_TUNE),
     "train.augment": (["fine_tune"], FROM_FINE_TUNE),
-    "evaluate": (["evaluate"], ["evaluate", "grad_cam"]),
+    "evaluate": (["evaluate"], FROM_EVALUATE),
+    "leakage": (["leakage"], ["leakage"]),
     "grad_cam": (["grad_cam"], ["grad_cam"]),
 }
 PARAMETERS = sorted(leaves(read_yaml(ROOT / "params.yaml")))
@@ -89,9 +93,9 @@ def append_comment(path: Path) -> None:
     ("module", "readers"),
     [
         ("transfer/cam.py", ["grad_cam"]),
-        ("transfer/scores.py", ["evaluate"]),
+        ("transfer/scores.py", ["explore", "evaluate", "leakage"]),
         ("transfer/training.py", ["train_head", "fine_tune"]),
-        ("transfer/resize.py", RESIZE),
+        ("transfer/resize.py", ["explore", *RESIZE, "leakage"]),
         ("stages/embed.py", ["embed"]),
     ],
 )
@@ -107,8 +111,8 @@ def test_a_touched_module_reruns_its_stage(finished: Path) -> None:
 
 
 def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
-    """A comment in the scores changes no score, so Grad-CAM has nothing to do again."""
-    append_comment(finished / "transfer/scores.py")
+    """A comment changes no prediction, so what follows has nothing to do again."""
+    append_comment(finished / "stages/evaluate.py")
     assert stages_run(dvc(finished, "repro").stdout) == ["evaluate"]
 
 
@@ -117,7 +121,7 @@ def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
     [
         ("download.timeout_s", 31, ["download"]),
         ("grad_cam.examples", 2, ["grad_cam"]),
-        ("evaluate.mirror", False, ["evaluate", "grad_cam"]),
+        ("evaluate.mirror", False, FROM_EVALUATE),
     ],
 )
 def test_a_changed_parameter_really_reruns(finished: Path, name: str, value: float, run: list[str]) -> None:
@@ -132,7 +136,7 @@ def test_another_batch_size_reruns_training_only_if_features_differ(finished: Pa
     assert stages_run(dvc(finished, "repro", "embed").stdout) == ["embed"]
     differ = before != [path.read_bytes() for path in features]
     changed, _ = changed_and_following(finished)
-    assert changed == ({"train_head"} if differ else set())
+    assert changed == ({"train_head", "leakage"} if differ else set())
 
 
 def test_the_same_images_in_another_container_rerun_only_download(finished: Path, tmp_path: Path) -> None:

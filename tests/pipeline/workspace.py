@@ -32,6 +32,7 @@ LINKED_FROM_BYTES = 1 << 20
 SMALLEST_RUN = {
     "backbone": {"name": "resnet18"},
     "subsample": {"train_size": 36, "val_size": 9},
+    "explore": {"examples": 3, "interpolation_images": 6, "interpolation_examples": 1},
     "resize": {"size_px": 32},
     "embed": {"batch_size": 16},
     "train": {
@@ -40,6 +41,7 @@ SMALLEST_RUN = {
         "fine_tune": {"epochs": 2},
     },
     "evaluate": {"batch_size": 12, "pictures": 6},
+    "leakage": {"batch_size": 12},
 }
 
 
