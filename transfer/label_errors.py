@@ -36,7 +36,10 @@ def suspects(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray,
 
 
 def accuracy_without(places: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """The accuracy on all images but those at `places`; left out if none is left."""
+    """The accuracy on all images but those at `places`; left out if none is left.
+
+    Most suspects are answers that count as wrong, so this is the most that label errors can have cost, not the least.
+    """
     others = np.delete(probabilities.argmax(1) == labels, places)
     return {"accuracy_without": float(others.mean())} if len(others) else {}
 
