@@ -24,7 +24,8 @@ FROM_SUBSAMPLE = ["subsample", "explore", *RESIZE, *FROM_EMBED]
 
 # Parameter or group: stages that read it, and all stages that may have to run again.
 RERUNS = {
-    "seed": (["subsample", "train_head", "fine_tune"], FROM_SUBSAMPLE),
+    "seed": (["subsample", "train_head", "fine_tune", "evaluate"], FROM_SUBSAMPLE),
+    "groups": (["evaluate"], ["evaluate", "grad_cam"]),
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
     "backbone": (["backbone"], ["backbone", *FROM_EMBED]),
     "subsample": (["subsample"], FROM_SUBSAMPLE),
@@ -94,6 +95,7 @@ def append_comment(path: Path) -> None:
     [
         ("transfer/cam.py", ["grad_cam"]),
         ("transfer/scores.py", ["explore", "evaluate", "leakage"]),
+        ("transfer/label_errors.py", ["evaluate"]),
         ("transfer/training.py", ["train_head", "fine_tune"]),
         ("transfer/resize.py", ["explore", *RESIZE, "leakage"]),
         ("stages/embed.py", ["embed"]),

@@ -36,7 +36,14 @@ SETTINGS = {
     "explore": {"examples": 4, "interpolation_images": 12, "interpolation_examples": 2},
     "resize": {"size_px": 40, "interpolation": "cubic"},
     "embed": {"batch_size": 16},
-    "evaluate": {"minimum_macro_f1": 0.65, "mirror": True, "batch_size": 16, "pictures": 9},
+    "groups": {"rigid": ["airplane"]},
+    "evaluate": {
+        "minimum_macro_f1": 0.65,
+        "mirror": True,
+        "batch_size": 16,
+        "pictures": 9,
+        "expected_pairs": [["bird", "airplane"]],
+    },
 }
 
 
@@ -136,12 +143,21 @@ FILES: dict[ModuleType, dict[str, str]] = {
     },
     evaluate: {
         **TEST,
+        "val_split": "val.npz",
+        "val_pixels": "val.npy",
         "model": "model.safetensors",
         "predictions": "predictions.npz",
         "metrics": "evaluate.json",
         "confusion": "confusion.tsv",
         "per_class": "per_class.tsv",
+        "clusters": "clusters.tsv",
+        "pairs": "pairs.tsv",
+        "reliability": "reliability.tsv",
+        "risk_coverage": "risk_coverage.tsv",
+        "label_errors": "label_errors.tsv",
         "grid": "predictions.png",
+        "errors": "errors.png",
+        "suspects": "label_errors.png",
     },
     leakage: {
         **TEST,
