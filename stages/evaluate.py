@@ -18,6 +18,7 @@ from transfer.splits import load_split
 
 
 class Evaluate(Group):
+    elsewhere = ("robustness_images",)
     minimum_macro_f1: float = Field(ge=0, le=1)
     mirror: bool
     batch_size: int = Field(gt=0)

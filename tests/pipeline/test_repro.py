@@ -16,25 +16,30 @@ from tests.pipeline.workspace import ROOT, dvc, graph_of, leaves, read_yaml, set
 from transfer.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
-FROM_FINE_TUNE = ["fine_tune", "evaluate", "grad_cam"]
+FROM_FINE_TUNE = ["fine_tune", "evaluate", "robustness", "grad_cam"]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", *FROM_HEAD]
 FROM_SUBSAMPLE = ["subsample", *RESIZE, *FROM_EMBED]
 
 # Parameter or group: stages that read it, and all stages that may have to run again.
 RERUNS = {
-    "seed": (["subsample", "train_head", "fine_tune"], FROM_SUBSAMPLE),
+    "seed": (["subsample", "train_head", "fine_tune", "robustness"], FROM_SUBSAMPLE),
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
     "backbone": (["backbone"], ["backbone", *FROM_EMBED]),
     "subsample": (["subsample"], FROM_SUBSAMPLE),
-    "resize": (RESIZE, [*RESIZE, *FROM_EMBED]),
+    "resize.size_px": (RESIZE, [*RESIZE, *FROM_EMBED]),
+    "resize.interpolation": ([*RESIZE, "robustness"], [*RESIZE, *FROM_EMBED]),
     "embed": (["embed"], FROM_EMBED),
     "train.lr": (["fine_tune"], FROM_FINE_TUNE),
     "train.batch_size": (["fine_tune"], FROM_FINE_TUNE),
     "train.head": (["train_head"], FROM_HEAD),
     "train.fine_tune": (["fine_tune"], FROM_FINE_TUNE),
     "train.augment": (["fine_tune"], FROM_FINE_TUNE),
-    "evaluate": (["evaluate"], ["evaluate", "grad_cam"]),
+    "evaluate.minimum_macro_f1": (["evaluate"], ["evaluate", "grad_cam"]),
+    "evaluate.mirror": (["evaluate"], ["evaluate", "grad_cam"]),
+    "evaluate.batch_size": (["evaluate", "robustness"], ["evaluate", "robustness", "grad_cam"]),
+    "evaluate.pictures": (["evaluate"], ["evaluate", "grad_cam"]),
+    "evaluate.robustness_images": (["robustness"], ["robustness"]),
     "grad_cam": (["grad_cam"], ["grad_cam"]),
 }
 PARAMETERS = sorted(leaves(read_yaml(ROOT / "params.yaml")))
@@ -88,9 +93,9 @@ def append_comment(path: Path) -> None:
     ("module", "readers"),
     [
         ("transfer/cam.py", ["grad_cam"]),
-        ("transfer/scores.py", ["evaluate"]),
+        ("transfer/scores.py", ["evaluate", "robustness"]),
         ("transfer/training.py", ["train_head", "fine_tune"]),
-        ("transfer/resize.py", RESIZE),
+        ("transfer/resize.py", [*RESIZE, "robustness"]),
         ("stages/embed.py", ["embed"]),
     ],
 )

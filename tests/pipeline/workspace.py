@@ -39,7 +39,7 @@ SMALLEST_RUN = {
         "head": {"hidden": [8], "epochs": 2, "batch_size": 9},
         "fine_tune": {"epochs": 2},
     },
-    "evaluate": {"batch_size": 12, "pictures": 6},
+    "evaluate": {"batch_size": 12, "pictures": 6, "robustness_images": 6},
 }
 
 

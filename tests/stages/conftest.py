@@ -12,7 +12,7 @@ import yaml
 from sklearn.datasets import load_digits
 
 from recipes.demo import ROOT, write_random_weights
-from stages import backbone, download, embed, evaluate, fine_tune, grad_cam, resize, subsample, train_head
+from stages import backbone, download, embed, evaluate, fine_tune, grad_cam, resize, robustness, subsample, train_head
 from stages.run import check_parameters
 from transfer.cifar import LabelledImages, write_archive
 from transfer.files import sha256_of
@@ -23,7 +23,13 @@ SETTINGS = {
     "subsample": {"train_size": 60, "val_size": 15, "test_size": None},
     "resize": {"size_px": 40, "interpolation": "cubic"},
     "embed": {"batch_size": 16},
-    "evaluate": {"minimum_macro_f1": 0.65, "mirror": True, "batch_size": 16, "pictures": 9},
+    "evaluate": {
+        "minimum_macro_f1": 0.65,
+        "mirror": True,
+        "batch_size": 16,
+        "pictures": 9,
+        "robustness_images": 20,
+    },
 }
 
 
@@ -120,6 +126,13 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "per_class": "per_class.tsv",
         "grid": "predictions.png",
     },
+    robustness: {
+        "test_split": "test.npz",
+        "model": "model.safetensors",
+        "metrics": "robustness.json",
+        "table": "robustness.tsv",
+        "chart": "robustness.png",
+    },
     grad_cam: {**TEST, "model": "model.safetensors", "predictions": "predictions.npz", "sheet": "grad_cam.png"},
 }
 
@@ -132,6 +145,6 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (embed, train_head, fine_tune, evaluate, grad_cam):
+    for stage in (embed, train_head, fine_tune, evaluate, robustness, grad_cam):
         made.run(stage, **FILES[stage])
     return made
