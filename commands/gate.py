@@ -54,17 +54,12 @@ def check(metrics: Metrics, minimum: float) -> tuple[bool, str]:
         raise DataError(
             f"evaluate.minimum_macro_f1 = {minimum}: the evaluation judged by another one; run `dvc repro evaluate`"
         )
+    against = f"macro F1 {metrics.macro_f1:.4f}, evaluate.minimum_macro_f1 {minimum}"
     if met:
-        return (
-            True,
-            f"minimum viable accuracy met: macro F1 {metrics.macro_f1:.4f}, evaluate.minimum_macro_f1 {minimum}",
-        )
+        return True, f"minimum viable accuracy met: {against}"
     ranked = sorted(metrics.per_class.items(), key=lambda item: item[1].f1)
     weakest = ", ".join(f"{name} {figures.f1:.4f}" for name, figures in ranked[:WEAKEST])
-    return False, (
-        f"minimum viable accuracy missed: macro F1 {metrics.macro_f1:.4f} is below evaluate.minimum_macro_f1 {minimum}; "
-        f"weakest classes by F1: {weakest}"
-    )
+    return False, f"minimum viable accuracy missed: {against}; weakest classes by F1: {weakest}"
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from transfer.corruptions import CORRUPTIONS, STRENGTHS, corrupted
-from transfer.pictures import save_figure, show_pixels
+from transfer.pictures import save_figure
 
 Estimate = tuple[float, float, float]  # a share with the ends of its 95 % interval
 COLUMNS = 3
@@ -42,10 +42,8 @@ def corruption_chart(
     )
     lowest = min(low for _, low, _ in [clean, *under.values()])
     for place, (name, corruption) in enumerate(CORRUPTIONS.items()):
-        inner = outer[place].subgridspec(
-            len(examples) + 1, len(STRENGTHS) + 1, height_ratios=[2.3, *[0.8] * len(examples)], wspace=0.03, hspace=0.14
-        )
-        axes = figure.add_subplot(inner[0, :])
+        inner = outer[place].subgridspec(2, 1, height_ratios=[2.3, 0.93 * len(examples)], hspace=0.13)
+        axes = figure.add_subplot(inner[0])
         _draw_fall(axes, [clean, *(under[name, strength] for strength in STRENGTHS)])
         axes.set_ylim(max(np.floor(10 * lowest - 0.5) / 10, 0), 1.02)
         axes.set_title(f"{corruption.title} ({corruption.unit})", fontsize=9)
@@ -54,9 +52,7 @@ def corruption_chart(
             f"{strength}: {amount:g}": list(corrupted(examples, name, strength, seed))
             for strength, amount in corruption.amounts.items()
         }
-        for column, (caption, images) in enumerate(looks.items()):
-            for row, image in enumerate(images):
-                show_pixels(figure.add_subplot(inner[row + 1, column]), image, "" if row else caption)
+        _draw_examples(figure.add_subplot(inner[1], sharex=axes), looks)
     figure.suptitle(title, fontsize=11, y=1 - 0.12 / figure.get_figheight(), va="top")
     save_figure(path, figure)
 
@@ -76,8 +72,20 @@ def _draw_fall(axes: Axes, estimates: Sequence[Estimate]) -> None:
     )
     for x, (share, low) in enumerate(zip(shares, lows, strict=True)):
         axes.annotate(f"{share:.1%}", (x, low), (6, -4), textcoords="offset points", ha="right", va="top", fontsize=8)
-    axes.set(xlim=(-0.5, len(shares) - 0.5), xticks=[])
+    axes.tick_params(axis="x", bottom=False, labelbottom=False)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.tick_params(axis="y", labelsize=8)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
+
+
+def _draw_examples(axes: Axes, looks: Mapping[str, Sequence[np.ndarray] | np.ndarray]) -> None:
+    """Draw images a column a caption, each column under its point of the chart."""
+    for column, images in enumerate(looks.values()):
+        for row, image in enumerate(images):
+            axes.imshow(image, extent=(column - 0.46, column + 0.46, row + 0.46, row - 0.46), interpolation="nearest")
+    axes.set(xlim=(-0.5, len(looks) - 0.5), ylim=(max(map(len, looks.values())) - 0.5, -0.5), yticks=[])
+    axes.set_xticks(range(len(looks)), looks, fontsize=8)
+    axes.tick_params(top=False, bottom=False, labeltop=True, labelbottom=False, pad=1)
+    axes.set_frame_on(False)
+    axes.set_anchor("N")
