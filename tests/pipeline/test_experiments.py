@@ -35,7 +35,7 @@ def show(workspace: Path, *arguments: str) -> dict:
 def test_an_experiment_reruns_what_follows_and_shows_in_a_comparison(finished: Path) -> None:
     before = read_yaml(finished / "params.yaml")["train"]["lr"]
     done = dvc(finished, "exp", "run", "-S", "train.lr=1e-5")
-    assert stages_run(done.stdout) == ["fine_tune", "evaluate", "grad_cam"]
+    assert stages_run(done.stdout) == ["fine_tune", "evaluate", "robustness", "grad_cam"]
     recorded = load_yaml(str(finished / "dvc.lock"))["stages"]["fine_tune"]["params"]["params.yaml"]
     assert recorded["train.lr"] == 1e-5  # a number, read as DVC reads it
     commit(finished, "A lower learning rate")
@@ -196,6 +196,10 @@ def test_plots_show_every_plot_with_its_data(finished: Path) -> None:
     expected = json.loads((finished / "metrics/evaluate.json").read_text(encoding="utf-8"))["per_class"]
     assert {row["class"]: float(row["f1"]) for row in scores} == {name: expected[name]["f1"] for name in CLASSES}
     assert '"field": "f1"' in specification
+    corrupted, specification = plotted(page, "metrics_robustness_tsv")
+    assert len({(row["corruption"], row["strength"]) for row in corrupted}) == 18
+    assert all(0 <= float(row["accuracy"]) <= 1 for row in corrupted)
+    assert '"field": "strength"' in specification
     for picture in PICTURES:
         (shown,) = re.findall(rf'<img src="(static/[^"]*{re.escape(Path(picture).name)})"', page)
         assert (finished / "page" / shown).read_bytes() == (finished / picture).read_bytes()

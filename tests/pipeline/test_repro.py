@@ -113,7 +113,7 @@ def test_a_touched_module_reruns_its_stage(finished: Path) -> None:
 def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
     """A comment in the scores changes no score, so Grad-CAM has nothing to do again."""
     append_comment(finished / "transfer/scores.py")
-    assert stages_run(dvc(finished, "repro").stdout) == ["evaluate"]
+    assert stages_run(dvc(finished, "repro").stdout) == ["evaluate", "robustness"]
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,7 @@ def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
         ("download.timeout_s", 31, ["download"]),
         ("grad_cam.examples", 2, ["grad_cam"]),
         ("evaluate.mirror", False, ["evaluate", "grad_cam"]),
+        ("evaluate.robustness_images", 4, ["robustness"]),
     ],
 )
 def test_a_changed_parameter_really_reruns(finished: Path, name: str, value: float, run: list[str]) -> None:
