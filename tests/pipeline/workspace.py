@@ -41,7 +41,12 @@ SMALLEST_RUN = {
         "head": {"hidden": [8], "epochs": 2, "batch_size": 9},
         "fine_tune": {"epochs": 2},
     },
-    "evaluate": {"batch_size": 12, "pictures": 6, "expected_pairs": [["bird", "airplane"]]},
+    "evaluate": {
+        "batch_size": 12,
+        "pictures": 6,
+        "expected_pairs": [["bird", "airplane"]],
+        "robustness_images": 6,
+    },
     "leakage": {"batch_size": 12},
 }
 

@@ -22,6 +22,7 @@ from stages import (
     grad_cam,
     leakage,
     resize,
+    robustness,
     subsample,
     train_head,
 )
@@ -43,6 +44,7 @@ SETTINGS = {
         "batch_size": 16,
         "pictures": 9,
         "expected_pairs": [["bird", "airplane"]],
+        "robustness_images": 20,
     },
 }
 
@@ -171,6 +173,13 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "pairs": "leakage.tsv",
         "sheet": "leakage.png",
     },
+    robustness: {
+        "test_split": "test.npz",
+        "model": "model.safetensors",
+        "metrics": "robustness.json",
+        "table": "robustness.tsv",
+        "chart": "robustness.png",
+    },
     grad_cam: {**TEST, "model": "model.safetensors", "predictions": "predictions.npz", "sheet": "grad_cam.png"},
 }
 
@@ -183,6 +192,6 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (explore, embed, train_head, fine_tune, evaluate, leakage, grad_cam):
+    for stage in (explore, embed, train_head, fine_tune, evaluate, leakage, robustness, grad_cam):
         made.run(stage, **FILES[stage])
     return made
