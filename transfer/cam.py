@@ -19,10 +19,10 @@ from transfer.images import Images
 class LeanScoreCAM(ScoreCAM):
     """Score-CAM that does not keep the activations of its own calls of the model; good for one call."""
 
-    def get_cam_weights(self, *arguments: Any) -> np.ndarray:
+    def get_cam_weights(self, *arguments: Any, **named: Any) -> np.ndarray:
         self.activations_and_grads.release()
         with redirect_stderr(io.StringIO()):  # a progress bar an image
-            return super().get_cam_weights(*arguments)
+            return super().get_cam_weights(*arguments, **named)
 
 
 Method = Literal["gradcam", "gradcam++", "hirescam", "scorecam", "eigencam"]
@@ -82,8 +82,9 @@ def _maps(model: nn.Module, images: Tensor) -> list[tuple[str, int]]:
     found: dict[str, int] = {}
 
     def note(module: nn.Module, _inputs: object, output: object) -> None:
-        is_map = isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1
-        if is_map and not isinstance(module, nn.AdaptiveAvgPool2d):  # which may enlarge
+        if not isinstance(output, Tensor) or isinstance(module, nn.AdaptiveAvgPool2d):  # which may enlarge
+            return
+        if output.ndim == 4 and output.shape[-1] > 1:
             found[names[module]] = output.shape[-1]
 
     hooks = [module.register_forward_hook(note) for module in names]

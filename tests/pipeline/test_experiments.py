@@ -159,7 +159,7 @@ def test_a_wrong_parameter_stops_an_experiment(finished: Path) -> None:
     assert git(finished, "status", "--porcelain") == ""  # the values of before give the files of before
 
 
-PICTURES = ("metrics/predictions.png", "metrics/grad_cam.png")
+PICTURES = ("metrics/predictions.png", "metrics/grad_cam.png", "metrics/grad_cam_pairs.png", "metrics/audit.png")
 
 
 def plotted(page: str, name: str) -> tuple[list[dict[str, str]], str]:

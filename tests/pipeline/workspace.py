@@ -40,6 +40,8 @@ SMALLEST_RUN = {
         "fine_tune": {"epochs": 2},
     },
     "evaluate": {"batch_size": 12, "pictures": 6},
+    "grad_cam": {"min_map_px": 4},
+    "audit": {"images": 6, "faithfulness_images": 2, "sanity_images": 2},
 }
 
 

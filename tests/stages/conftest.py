@@ -12,7 +12,7 @@ import yaml
 from sklearn.datasets import load_digits
 
 from recipes.demo import ROOT, write_random_weights
-from stages import backbone, download, embed, evaluate, fine_tune, grad_cam, resize, subsample, train_head
+from stages import audit, backbone, download, embed, evaluate, fine_tune, grad_cam, resize, subsample, train_head
 from stages.run import check_parameters
 from transfer.cifar import LabelledImages, write_archive
 from transfer.files import sha256_of
@@ -36,6 +36,8 @@ def tiny_parameters(archive: Path, weights: Path) -> dict:
     parameters["train"].update(lr=0.001, batch_size=15)
     parameters["train"]["head"].update(hidden=[16], epochs=3, batch_size=15)
     parameters["train"]["fine_tune"].update(epochs=2)
+    parameters["grad_cam"].update(min_map_px=3, batch_size=8)
+    parameters["audit"].update(images=12, faithfulness_images=3, sanity_images=2)
     return parameters
 
 
@@ -120,7 +122,21 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "per_class": "per_class.tsv",
         "grid": "predictions.png",
     },
-    grad_cam: {**TEST, "model": "model.safetensors", "predictions": "predictions.npz", "sheet": "grad_cam.png"},
+    grad_cam: {
+        **TEST,
+        "model": "model.safetensors",
+        "predictions": "predictions.npz",
+        "sheet": "grad_cam.png",
+        "errors": "grad_cam_errors.png",
+        "pairs": "grad_cam_pairs.png",
+    },
+    audit: {
+        **TEST,
+        "model": "model.safetensors",
+        "metrics": "audit.json",
+        "classes": "audit_classes.tsv",
+        "sheet": "audit.png",
+    },
 }
 
 
@@ -132,6 +148,6 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (embed, train_head, fine_tune, evaluate, grad_cam):
+    for stage in (embed, train_head, fine_tune, evaluate, grad_cam, audit):
         made.run(stage, **FILES[stage])
     return made
