@@ -109,10 +109,11 @@ def audit_sheet(
         text = "GrabCut found an object in no image"
         figure.text(0.5, (chart_in + 0.9 + rows_in / 2) / height, text, ha="center", fontsize=10)
     charts = figure.add_gridspec(
-        1, 4, left=0.6 / width, right=1 - 0.1 / width, bottom=0.75 / height, top=(chart_in + 0.3) / height,
-        wspace=0.45, width_ratios=[0.8, 1.1, 1.1, 1],
+        1, 5, left=0.45 / width, right=1 - 0.1 / width, bottom=0.75 / height, top=(chart_in + 0.3) / height,
+        wspace=0.4, width_ratios=[0.85, 0.12, 1.1, 1.2, 1],
     )  # fmt: skip
-    for place, draw in enumerate((_localisation_chart, _counterfactual_chart, _curves_chart, _sanity_chart)):
+    drawn = {0: _localisation_chart, 2: _counterfactual_chart, 3: _curves_chart, 4: _sanity_chart}
+    for place, draw in drawn.items():  # place 1 is room for long names
         axes = figure.add_subplot(charts[0, place])
         draw(axes, curves if draw is _curves_chart else figures)
         axes.tick_params(labelsize=7)

@@ -13,67 +13,85 @@ from tests.stages.conftest import CLASSES, FILES
 from transfer.errors import ParameterError
 from transfer.images import Images, open_pixels
 from transfer.network import load_model, save_model
-from transfer.splits import load_split
+from transfer.splits import Split, save_split
 
 OUTPUTS = {"metrics": "a_made.json", "classes": "a_made.tsv", "sheet": "a_made.png"}
 
 
-def figures_of(arena, name: str = "audit.json") -> dict:
+def figures_of(arena, name: str) -> dict:
     return json.loads(arena.file(name).read_text())
 
 
-def run_with(arena, group: str = "audit", **changes) -> dict:
+def run_with(arena, group: str = "audit", test_split="test.npz", test_pixels="test.npy", **changes) -> dict:
     changed = {**arena.parameters, group: {**arena.parameters[group], **changes}}
-    arena.run(audit, changed, **{**FILES[audit], **OUTPUTS})
+    files = {"test_split": test_split, "test_pixels": test_pixels}
+    arena.run(audit, changed, **{**FILES[audit], **OUTPUTS, **files})
     return figures_of(arena, "a_made.json")
 
 
-def test_figures_checks_and_verdict_agree(arena):
-    figures = figures_of(arena)
+@pytest.fixture(scope="module")
+def scenes(arena) -> dict[str, str]:
+    """A test split of coloured discs, in which GrabCut finds an object where it fails on digits; and its audit."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3, dtype=np.uint8), 7)
+    y, x = np.mgrid[:40, :40]
+    discs = np.stack([(y - a) ** 2 + (x - b) ** 2 < 9**2 for a, b in rng.integers(15, 25, (21, 2))])
+    colours = np.where(discs[..., None], [200, 60, 50], rng.integers(40, 200, (21, 1, 1, 3)) * [0, 1, 1])
+    pixels = (colours + rng.normal(0, 12, colours.shape)).clip(0, 255).astype(np.uint8)
+    save_split(arena.file("scenes.npz"), Split(pixels[:, :32, :32], labels, np.arange(21), CLASSES))
+    np.save(arena.file("scenes.npy"), pixels)
+    files = {"test_split": "scenes.npz", "test_pixels": "scenes.npy"}
+    outputs = {"metrics": "scenes.json", "classes": "scenes.tsv", "sheet": "scenes.png"}
+    arena.run(audit, **{**FILES[audit], **files, **outputs})
+    return files
+
+
+def test_figures_checks_and_verdict_agree(arena, scenes):
+    figures = figures_of(arena, "scenes.json")
     assert figures["images"] == 12
-    assert figures["coverage"] == (12 - sum(figures["rejected"].values())) / 12
+    assert figures["coverage"] == 1
+    assert {"energy_inside", "pointing", "counterfactual", "faithfulness"} <= figures.keys()
     assert figures["passed"] is all(figures["checks"].values())
     assert figures["verdict"].startswith("passed: " if figures["passed"] else "not passed: ")
     assert list(figures["sanity"]) == ["head", "layer4", "layer3", "layer2", "layer1", "bn1", "conv1"]
-    assert sum(values["images"] for values in figures["per_class"].values()) == 12
-    assert sum(values["accepted"] for values in figures["per_class"].values()) == round(12 * figures["coverage"])
+    assert [values["images"] for values in figures["per_class"].values()] == [4, 4, 4]
+    assert [values["accepted"] for values in figures["per_class"].values()] == [4, 4, 4]
+    for name in ("clean_accuracy", "background_drop", "foreground_drop"):
+        each = [values["counterfactual"][name] for values in figures["per_class"].values()]
+        assert figures["counterfactual"][name] == pytest.approx(np.mean(each))
 
 
-def test_the_table_says_what_the_metrics_say(arena):
-    with arena.file("audit_classes.tsv").open() as stream:
+def test_the_table_says_what_the_metrics_say(arena, scenes):
+    with arena.file("scenes.tsv").open() as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     assert [row["class"] for row in rows] == list(CLASSES)
     for row in rows:
-        values = figures_of(arena)["per_class"][row["class"]]
-        assert int(row["accepted"]) == values["accepted"]
-        expected = values.get("energy_inside", {}).get("cam", "")
-        assert row["energy_inside_cam"] == str(expected)
+        values = figures_of(arena, "scenes.json")["per_class"][row["class"]]
+        assert float(row["energy_inside_cam"]) == values["energy_inside"]["cam"]
+        assert float(row["background_drop"]) == values["counterfactual"]["background_drop"]
+        assert row["ratio"] == str(values["counterfactual"].get("ratio", ""))
 
 
-def test_clean_accuracy_is_that_of_the_model_on_all_images(arena):
-    """With no mask rejected and all images audited."""
-    everything = {"images": 1000, "min_object_share": 1e-9, "max_object_share": 1, "min_mask_agreement": 0}
-    figures = run_with(arena, **everything)
-    split = load_split(arena.file("test.npz"))
-    assert figures["images"] == len(split.labels)
-    model, card = load_model(arena.file("model.safetensors"), split.classes, 40)
-    images = Images(open_pixels(arena.file("test.npy"), 30), card.preprocessing, torch.device("cpu"))
+def test_clean_accuracy_is_that_of_the_model_on_all_images(arena, scenes):
+    figures = run_with(arena, images=1000, **scenes)
+    assert figures["images"] == 21
+    assert figures["coverage"] == 1
+    model, card = load_model(arena.file("model.safetensors"), CLASSES, 40)
+    images = Images(open_pixels(arena.file("scenes.npy"), 21), card.preprocessing, torch.device("cpu"))
     with torch.no_grad():
-        right = model(images.plain(slice(None))).argmax(1).numpy() == split.labels
-    if figures["coverage"] == 1:
-        assert figures["counterfactual"]["clean_accuracy"] == pytest.approx(right.mean())
-    assert figures["per_class"]["cat"]["images"] == (split.labels == 2).sum()
+        right = model(images.plain(slice(None))).argmax(1).numpy() == np.repeat(np.arange(3), 7)
+    assert figures["counterfactual"]["clean_accuracy"] == pytest.approx(right.mean())
 
 
-def test_the_same_inputs_give_the_same_bytes(arena):
+def test_the_same_inputs_give_the_same_bytes(arena, scenes):
     threads = cv2.getNumThreads()
     try:
         cv2.setNumThreads(1)
-        arena.run(audit, **{**FILES[audit], **OUTPUTS})
+        arena.run(audit, **{**FILES[audit], **OUTPUTS, **scenes})
     finally:
         cv2.setNumThreads(threads)
-    for option, name in OUTPUTS.items():
-        assert arena.file(name).read_bytes() == arena.file(FILES[audit][option]).read_bytes(), option
+    for made, first in zip(OUTPUTS.values(), ("scenes.json", "scenes.tsv", "scenes.png"), strict=True):
+        assert arena.file(made).read_bytes() == arena.file(first).read_bytes(), first
 
 
 def test_without_any_object_found_the_rest_is_measured(arena):
@@ -91,19 +109,19 @@ def test_without_any_object_found_the_rest_is_measured(arena):
     assert picture.std() > 10
 
 
-def test_without_any_map_the_objects_are_still_measured(arena):
+def test_without_any_map_the_objects_are_still_measured(arena, scenes):
     model, card = load_model(arena.file("model.safetensors"), CLASSES, 40)
     for parameter in model.head.parameters():
         torch.nn.init.zeros_(parameter)
     save_model(arena.file("empty_model.safetensors"), model, card)
-    arena.run(audit, **{**FILES[audit], **OUTPUTS, "model": "empty_model.safetensors"})
+    arena.run(audit, **{**FILES[audit], **OUTPUTS, **scenes, "model": "empty_model.safetensors"})
     figures = figures_of(arena, "a_made.json")
     assert figures["empty_maps"] == 12
     assert not {"energy_inside", "pointing", "faithfulness", "sanity"} & figures.keys()
     assert figures["verdict"].startswith("not passed: localisation unknown")
     assert figures["checks"]["sanity"] is False
-    if figures["coverage"]:
-        assert np.isfinite(figures["counterfactual"]["clean_accuracy"])
+    assert figures["counterfactual"]["clean_accuracy"] == pytest.approx(1 / 3)  # always the first class
+    assert "ratio" not in figures["counterfactual"] or figures["counterfactual"]["foreground_drop"] > 0
 
 
 def test_a_wrong_layer_is_told_the_right_ones(arena):

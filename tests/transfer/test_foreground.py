@@ -118,7 +118,7 @@ def test_each_change_leaves_the_other_part_alone():
 
 def test_the_scene_keeps_nothing_of_its_own_object():
     scene_mask = disc(radius=0.3)
-    scene = np.where(scene_mask[..., None], np.uint8([200, 0, 0]), np.uint8([0, 200, 0]))
+    scene = np.where(scene_mask[..., None], np.array([200, 0, 0], np.uint8), np.array([0, 200, 0], np.uint8))
     small = disc(radius=0.1)
     made = put_into(np.full_like(scene, 255), small, scene, scene_mask)
     np.testing.assert_allclose(
