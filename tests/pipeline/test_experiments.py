@@ -35,7 +35,7 @@ def show(workspace: Path, *arguments: str) -> dict:
 def test_an_experiment_reruns_what_follows_and_shows_in_a_comparison(finished: Path) -> None:
     before = read_yaml(finished / "params.yaml")["train"]["lr"]
     done = dvc(finished, "exp", "run", "-S", "train.lr=1e-5")
-    assert stages_run(done.stdout) == ["fine_tune", "evaluate", "leakage", "robustness", "grad_cam"]
+    assert stages_run(done.stdout) == ["fine_tune", "evaluate", "leakage", "robustness", "grad_cam", "audit"]
     recorded = load_yaml(str(finished / "dvc.lock"))["stages"]["fine_tune"]["params"]["params.yaml"]
     assert recorded["train.lr"] == 1e-5  # a number, read as DVC reads it
     commit(finished, "A lower learning rate")
@@ -162,7 +162,7 @@ def test_a_wrong_parameter_stops_an_experiment(finished: Path) -> None:
 PICTURES = (
     *("metrics/explore_examples.png", "metrics/explore_means.png", "metrics/explore_interpolation.png"),
     *("metrics/predictions.png", "metrics/errors.png", "metrics/label_errors.png", "metrics/leakage.png"),
-    *("metrics/robustness.png", "metrics/grad_cam.png"),
+    *("metrics/robustness.png", "metrics/grad_cam.png", "metrics/grad_cam_pairs.png", "metrics/audit.png"),
 )
 
 

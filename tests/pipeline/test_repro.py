@@ -17,14 +17,14 @@ from transfer.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
 FROM_EVALUATE = ["evaluate", "leakage", "grad_cam"]
-FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "robustness"]
+FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "robustness", "audit"]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", *FROM_HEAD]
 FROM_SUBSAMPLE = ["subsample", "explore", *RESIZE, *FROM_EMBED]
 
 # Parameter or group: stages that read it, and all stages that may have to run again.
 RERUNS = {
-    "seed": (["subsample", "train_head", "fine_tune", "evaluate", "robustness"], FROM_SUBSAMPLE),
+    "seed": (["subsample", "train_head", "fine_tune", "evaluate", "robustness", "audit"], FROM_SUBSAMPLE),
     "groups": (["evaluate"], FROM_EVALUATE),
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
     "backbone": (["backbone"], ["backbone", *FROM_EMBED, "leakage"]),
@@ -46,7 +46,12 @@ RERUNS = {
     "evaluate.expected_pairs": (["evaluate"], FROM_EVALUATE),
     "evaluate.robustness_images": (["robustness"], ["robustness"]),
     "leakage": (["leakage"], ["leakage"]),
-    "grad_cam": (["grad_cam"], ["grad_cam"]),
+    "grad_cam.method": (["grad_cam", "audit"], ["grad_cam", "audit"]),
+    "grad_cam.layer": (["grad_cam", "audit"], ["grad_cam", "audit"]),
+    "grad_cam.min_map_px": (["grad_cam", "audit"], ["grad_cam", "audit"]),
+    "grad_cam.batch_size": (["grad_cam", "audit"], ["grad_cam", "audit"]),
+    "grad_cam.examples": (["grad_cam"], ["grad_cam"]),
+    "audit": (["audit"], ["audit"]),
 }
 PARAMETERS = sorted(leaves(read_yaml(ROOT / "params.yaml")))
 
@@ -98,7 +103,7 @@ def append_comment(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "readers"),
     [
-        ("transfer/cam.py", ["grad_cam"]),
+        ("transfer/cam.py", ["grad_cam", "audit"]),
         ("transfer/scores.py", ["explore", "evaluate", "leakage", "robustness"]),
         ("transfer/label_errors.py", ["evaluate"]),
         ("transfer/training.py", ["train_head", "fine_tune"]),
@@ -113,8 +118,8 @@ def test_a_module_reaches_the_stages_that_import_it(finished: Path, module: str,
 
 
 def test_a_touched_module_reruns_its_stage(finished: Path) -> None:
-    append_comment(finished / "transfer/cam.py")
-    assert stages_run(dvc(finished, "repro").stdout) == ["grad_cam"]
+    append_comment(finished / "transfer/foreground.py")
+    assert stages_run(dvc(finished, "repro").stdout) == ["audit"]
 
 
 def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from recipes.demo import ROOT, write_random_weights
 from stages import (
+    audit,
     backbone,
     download,
     embed,
@@ -58,6 +59,8 @@ def tiny_parameters(archive: Path, weights: Path) -> dict:
     parameters["train"].update(lr=0.001, batch_size=15)
     parameters["train"]["head"].update(hidden=[16], epochs=3, batch_size=15)
     parameters["train"]["fine_tune"].update(epochs=2)
+    parameters["grad_cam"].update(min_map_px=3, batch_size=8)
+    parameters["audit"].update(images=12, faithfulness_images=3, sanity_images=2)
     return parameters
 
 
@@ -180,7 +183,21 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "table": "robustness.tsv",
         "chart": "robustness.png",
     },
-    grad_cam: {**TEST, "model": "model.safetensors", "predictions": "predictions.npz", "sheet": "grad_cam.png"},
+    grad_cam: {
+        **TEST,
+        "model": "model.safetensors",
+        "predictions": "predictions.npz",
+        "sheet": "grad_cam.png",
+        "errors": "grad_cam_errors.png",
+        "pairs": "grad_cam_pairs.png",
+    },
+    audit: {
+        **TEST,
+        "model": "model.safetensors",
+        "metrics": "audit.json",
+        "classes": "audit_classes.tsv",
+        "sheet": "audit.png",
+    },
 }
 
 
@@ -192,6 +209,6 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (explore, embed, train_head, fine_tune, evaluate, leakage, robustness, grad_cam):
+    for stage in (explore, embed, train_head, fine_tune, evaluate, leakage, robustness, grad_cam, audit):
         made.run(stage, **FILES[stage])
     return made
