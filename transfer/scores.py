@@ -16,6 +16,14 @@ def wilson_interval(hits: int, total: int, confidence: float = 0.95) -> tuple[fl
     return float(interval.low), float(interval.high)
 
 
+def newcombe_interval(hits: int, total: int, other_hits: int, other_total: int) -> tuple[float, float]:
+    """95 % interval of the difference of two independent proportions (Newcombe 1998, method 10)."""
+    share, other = hits / total, other_hits / other_total
+    (low, high), (other_low, other_high) = wilson_interval(hits, total), wilson_interval(other_hits, other_total)
+    down, up = np.hypot(share - low, other_high - other), np.hypot(high - share, other - other_low)
+    return float(share - other - down), float(share - other + up)
+
+
 def score(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """Accuracy with its 95 % interval, macro F1, log loss and per-class precision, recall and F1.
 
