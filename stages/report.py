@@ -77,9 +77,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         verdict = gate(evidence)
         content = {"verdict": verdict, "sections": sections(evidence, verdict, provenance)}
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise DataError(
-            f"--evidence lacks or garbles a figure ({error!r}); run the stages before report again"
-        ) from error
+        raise DataError(f"--evidence lacks or garbles a figure ({error!r}); run the stages before report") from error
     pictures = [path for path in files.evidence if path.suffix == ".png"]
     links = {path.stem: Path(relpath(path, files.markdown.parent)).as_posix() for path in pictures}
     markdown = fill_in(files.markdown_template, {**content, "pictures": links})

@@ -8,8 +8,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 WIDTH_IN = 5.0  # at 72 dots an inch as wide as a phone, so that text is not shrunk there
@@ -35,16 +35,19 @@ STYLE: dict[Any, Any] = {  # of matplotlib's names
 
 
 def as_svg(figure: Figure, name: str) -> str:
-    """A figure as an <svg> element for a page; `name` keeps its inner names apart from other charts'."""
+    """A figure as an <svg> element for a page, which gives it font and text colour.
+
+    `name` keeps the chart's inner names apart from other charts'.
+    """
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r" font-family: [^;\"]*;?", "", svg)
     return svg.replace(TEXT, "currentColor").strip()
 
 
@@ -85,14 +88,17 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> str:
     The diagonal is left without colour, or nothing else could be seen.
     """
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    errors = np.ma.masked_where(np.eye(len(classes), dtype=bool), shares)
+    np.fill_diagonal(shares, 0)
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure, axes = _blank(4.8)
-        axes.imshow(errors, cmap=LinearSegmentedColormap.from_list("", [(*to_rgb(ORANGE), 0), ORANGE]))
         for (row, column), count in np.ndenumerate(counts):
+            if shares[row, column]:
+                strength = shares[row, column] / shares.max()
+                axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=ORANGE, alpha=strength, linewidth=0))
             if count:
                 weight = "bold" if row == column else "normal"
                 axes.text(column, row, str(count), ha="center", va="center", fontsize=7.5, weight=weight)
+        axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
         axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
         axes.set_yticks(range(len(classes)), classes, fontsize=8)
         axes.set(xlabel="predicted", ylabel="actual")

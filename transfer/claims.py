@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import chi2
 
-from transfer.diagnosis import validation_minus_test
+from transfer.diagnosis import even_share, validation_minus_test
 from transfer.evidence import Evidence, difference_interval, interval, percent, points
 
 Verdict = Literal["confirmed", "refuted", "undecided"]
@@ -32,7 +32,7 @@ def by_sign(low: float, high: float) -> Verdict:
     return "confirmed" if low > 0 else "refuted" if high < 0 else "undecided"
 
 
-def confusion_counts(evidence: Evidence) -> tuple[list[str], np.ndarray]:
+def confusion_from(evidence: Evidence) -> tuple[list[str], np.ndarray]:
     """Class names and the confusion matrix (C, C) of actual and predicted classes."""
     answers = evidence.rows("confusion")
     classes = list(evidence.figure("evaluate", "per_class") or sorted({row["actual"] for row in answers}))
@@ -57,7 +57,7 @@ def errors_are_not_random(evidence: Evidence) -> Iterator[Claim]:
     claim = "Errors are not random."
     if not evidence.rows("confusion"):
         return
-    classes, counts = confusion_counts(evidence)
+    classes, counts = confusion_from(evidence)
     errors = int(counts.sum() - counts.trace())
     cells = len(classes) * (len(classes) - 1)
     if len(classes) < 3 or errors < ENOUGH_EXPECTED * cells:
@@ -80,9 +80,11 @@ def expected_pairs(evidence: Evidence) -> Iterator[Claim]:
                 low, high = float(row["share_ci_low"]), float(row["share_ci_high"])
                 share = f"{percent(float(row['share_of_errors']))} of all errors ({interval(low, high)})"
             classes = len(evidence.figure("evaluate", "per_class") or {})
-            even = f"; spread evenly, a pair had {percent(2 / (classes * (classes - 1)))}" if classes > 1 else ""
+            even = f"; spread evenly, a pair had {percent(even_share(2, classes))}" if classes > 1 else ""
             verdict: Verdict = row["verdict"]  # type: ignore[assignment]
-            yield Claim(f"{row['pair'].replace(' ', ' and ')} are confused with each other.", verdict, share + even)
+            yield Claim(
+                f"{row['pair'].replace(' ', ' and ')} are confused more than other pairs.", verdict, share + even
+            )
 
 
 def deformable_classes_are_harder(evidence: Evidence) -> Iterator[Claim]:

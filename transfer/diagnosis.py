@@ -14,7 +14,9 @@ UNDERFITTING_GAP = 0.02
 STILL_RISING = 0.003  # validation accuracy gained in the last epoch, which was the best
 SMALLEST_GAIN = 0.01  # validation accuracy that fine-tuning has to add
 WEAK_CLASS_GAP = 0.05  # F1 of a class below the macro F1
-LARGE_CLUSTER = 0.25  # share of all errors within one cluster of at most half of the classes
+LARGE_CLUSTER = 0.20  # share of all errors within one cluster
+LARGE_PAIR = 0.10  # lower end of a pair's share of all errors
+CONCENTRATED = 1.5  # such a share, as a multiple of what it were if errors were spread evenly over pairs of classes
 WELL_CALIBRATED_ECE = 0.03
 FRAGILE_DROP = 0.10  # accuracy lost under a corruption of medium strength
 ROBUST_DROP = 0.05  # mean accuracy lost over all corruptions
@@ -74,8 +76,10 @@ def cluster_classes(row: Mapping[str, str]) -> str:
 
 
 def last_phase(evidence: Evidence) -> str:
-    """The training phase that made the model."""
-    return "fine_tune" if evidence.ran("fine_tune") else "train_head"
+    """The training phase that made the model; empty if that is not known."""
+    if evidence.figure("fine_tune", "epochs") == 0:
+        return "train_head"
+    return "fine_tune" if evidence.ran("fine_tune") else ""
 
 
 def gate_missed(evidence: Evidence) -> Iterator[Finding]:
@@ -215,17 +219,41 @@ def weak_classes(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def even_share(size: int, classes: int) -> float:
+    """Share of all errors within `size` of the classes, if errors were spread evenly over pairs of classes."""
+    return size * (size - 1) / (classes * (classes - 1))
+
+
 def large_clusters(evidence: Evidence) -> Iterator[Finding]:
     classes = len(evidence.figure("evaluate", "per_class") or {})
     for row in evidence.rows("clusters"):
-        if float(row["share_of_errors"]) >= LARGE_CLUSTER and int(row["size"]) <= classes / 2:
+        share, even = float(row["share_of_errors"]), even_share(int(row["size"]), classes)
+        if share >= max(LARGE_CLUSTER, CONCENTRATED * even):
             yield Finding(
                 "weakness",
-                f"{percent(float(row['share_of_errors']))} of all errors are among {cluster_classes(row)}.",
-                "The classes share what the network looks at; what tells them apart is fine.",
+                f"{percent(share)} of all errors are among {cluster_classes(row)}.",
+                "These classes share what the network looks at; what tells them apart is fine.",
                 "More pixels show finer detail; a stronger backbone knows more of it.",
                 "resize.size_px, backbone.name, subsample.train_size",
-                f"clusters: {row['errors']} errors within {row['size']} of {classes} classes",
+                f"clusters: {row['errors']} errors within {row['size']} of {classes} classes; if spread evenly, "
+                f"{percent(even)}",
+            )
+
+
+def large_pairs(evidence: Evidence) -> Iterator[Finding]:
+    classes = len(evidence.figure("evaluate", "per_class") or {})
+    for row in evidence.rows("pairs"):
+        even = even_share(2, classes)
+        if row["share_ci_low"] and float(row["share_ci_low"]) >= max(LARGE_PAIR, CONCENTRATED * even):
+            both = row["pair"].replace(" ", " and ")
+            yield Finding(
+                "weakness",
+                f"{percent(float(row['share_of_errors']))} of all errors are between {both}.",
+                "One pair of classes takes a large share; what tells it apart is fine, or its labels are doubtful.",
+                "More pixels, more images of both; look at their errors and heat maps side by side.",
+                "resize.size_px, subsample.train_size",
+                f"pairs: {row['errors']} errors ({interval(float(row['share_ci_low']), float(row['share_ci_high']))}); "
+                f"if spread evenly, {percent(even)}",
             )
 
 
@@ -258,7 +286,7 @@ def miscalibrated(evidence: Evidence) -> Iterator[Finding]:
         "opportunity" if mended else "weakness",
         f"Confidence is off by {100 * figures['ece']:.1f} points on average.",
         f"The model is {doubtful} of its answers: a temperature of {temperature:.2f} fits the validation images best.",
-        f"Divide the logits by {temperature:.2f}, which leaves {100 * scaled:.1f} points."
+        f"Divide log-probabilities by {temperature:.2f}, which leaves {100 * scaled:.1f} points."
         + (" Label smoothing makes a network less sure." if temperature < 1 else " Label smoothing tempers it."),
         "train.fine_tune.label_smoothing",
         f"evaluate: calibration.ece {figures['ece']:.3f}, scaled {scaled:.3f}",
@@ -275,7 +303,7 @@ def fragile(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "threat",
                 f"Medium {name} costs {100 * drop:.1f} points of accuracy.",
-                f"The model has never seen {name} and relies on what it destroys.",
+                f"The model was trained without {name}, and answers by what it destroys.",
                 f"Add {name} to the augmentation" + (f", which today has {present}." if present else "."),
                 "train.augment",
                 f"robustness: clean {percent(clean)}, {name}.medium {percent(strengths['medium'])}",
@@ -354,6 +382,7 @@ RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     fine_tuning_gave_little,
     still_rising,
     large_clusters,
+    large_pairs,
     weak_classes,
     uneven_groups,
     fragile,
@@ -382,7 +411,7 @@ def _strengths(evidence: Evidence) -> Iterator[str]:
             f" of {minimum}." if minimum is not None else "."
         )
     if (gap := validation_minus_test(evidence)) and gap[1] <= 0 <= gap[2]:
-        yield f"The test split agrees with validation, which is {points(gap[0])} ahead ({interval(*gap[1:])})."
+        yield f"The test split bears validation out: the difference is {points(gap[0])} ({interval(*gap[1:])})."
     drop = evidence.figure("robustness", "mean_drop")
     if drop is not None and drop <= ROBUST_DROP:
         yield f"Corruptions cost {100 * drop:.1f} points of accuracy on average."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transfer import charts
-from transfer.claims import answer_claims, confusion_counts, distances
+from transfer.claims import answer_claims, confusion_from, distances
 from transfer.diagnosis import (
     Finding,
     Gate,
@@ -21,7 +21,7 @@ from transfer.evidence import Evidence, Row, interval, percent, points
 
 MOST_CONFUSIONS = 10
 NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and numbers
-PHASES = {"train_head": "phase 1: head only", "fine_tune": "phase 2: whole network"}
+PHASES = {"train_head": "phase 1 (head only)", "fine_tune": "phase 2 (whole network)"}
 ESTIMATES = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
@@ -139,7 +139,7 @@ def gate_diagnosis(verdict: Gate, findings: Sequence[Finding]) -> Section:
 
 def findings_section(findings: Sequence[Finding]) -> Section:
     columns = ["symptom", "diagnosis", "intervention", "parameter", "evidence"]
-    rows = [[getattr(finding, column) for column in columns] for finding in findings]
+    rows = [[getattr(finding, column) or "none" for column in columns] for finding in findings]
     if not rows:
         return Section("Findings", ["No rule found anything to mend."])
     return Section(
@@ -158,7 +158,9 @@ def swot(evidence: Evidence, findings: Sequence[Finding]) -> Iterator[Section]:
     kinds = {
         "Strengths": strengths(evidence),
         "Weaknesses": [finding.symptom for finding in findings if finding.kind == "weakness"],
-        "Opportunities": [finding.symptom for finding in findings if finding.kind == "opportunity"],
+        "Opportunities": [
+            f"{finding.symptom} {finding.intervention}" for finding in findings if finding.kind == "opportunity"
+        ],
         "Threats": [finding.symptom for finding in findings if finding.kind == "threat"],
     }
     if lists := [(title, items) for title, items in kinds.items() if items]:
@@ -230,7 +232,7 @@ def learning(evidence: Evidence) -> Iterator[Section]:
             f"validation accuracy went from {points(gaps[0])} to {points(gaps[-1])}."
         )
     text.append("Training figures are those of augmented images with label smoothing, so they start out worse.")
-    named = {PHASES[phase].split(":")[0]: rows for phase, rows in phases.items()}
+    named = {PHASES[phase].split(" (")[0]: rows for phase, rows in phases.items()}
     drawn = [
         Chart(
             f"{measure.capitalize()} over both phases" if len(phases) == 2 else measure.capitalize(),
@@ -250,7 +252,7 @@ def classes_section(evidence: Evidence) -> Section:
     tables = [Table("Each class, with 95 % intervals", ["class", "precision", "recall", "F1"], rows)]
     drawn, pictures = [], []
     if evidence.rows("confusion"):
-        names, counts = confusion_counts(evidence)
+        names, counts = confusion_from(evidence)
         errors = [
             (int(counts[i, j]), names[i], names[j]) for i in range(len(names)) for j in range(len(names)) if i != j
         ]
@@ -360,7 +362,7 @@ def explanations(evidence: Evidence) -> Section:
         ["Heat maps show where evidence for an answer lies. They illustrate; the audit measures."],
         pictures=[
             Picture("grad_cam", "Heat maps of the surest right and wrong answers of each class"),
-            Picture("grad_cam_errors", "Heat maps of the most confident errors of each cluster"),
+            Picture("grad_cam_errors", "Heat maps of the most confident errors"),
             Picture("grad_cam_pairs", "The same image's map for its true and for its predicted class"),
         ],
     )

@@ -16,12 +16,13 @@ from tests.pipeline.workspace import ROOT, dvc, graph_of, leaves, read_yaml, set
 from transfer.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
-FROM_FINE_TUNE = ["fine_tune", "evaluate", "grad_cam"]
+FROM_EVALUATE = ["evaluate", "grad_cam", "report"]
+FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", *FROM_HEAD]
 FROM_SUBSAMPLE = ["subsample", *RESIZE, *FROM_EMBED]
 
-# Parameter or group: stages that read it, and all stages that may have to run again.
+# Parameter or group: stages that read it beside report, which shows all, and all that may have to run again.
 RERUNS = {
     "seed": (["subsample", "train_head", "fine_tune"], FROM_SUBSAMPLE),
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
@@ -34,8 +35,8 @@ RERUNS = {
     "train.head": (["train_head"], FROM_HEAD),
     "train.fine_tune": (["fine_tune"], FROM_FINE_TUNE),
     "train.augment": (["fine_tune"], FROM_FINE_TUNE),
-    "evaluate": (["evaluate"], ["evaluate", "grad_cam"]),
-    "grad_cam": (["grad_cam"], ["grad_cam"]),
+    "evaluate": (["evaluate"], FROM_EVALUATE),
+    "grad_cam": (["grad_cam"], ["grad_cam", "report"]),
 }
 PARAMETERS = sorted(leaves(read_yaml(ROOT / "params.yaml")))
 
@@ -75,7 +76,7 @@ def test_a_parameter_reaches_the_stages_that_read_it_and_what_follows(unchanged:
     finally:
         (unchanged / "params.yaml").write_bytes(parameters)
     readers, reruns = RERUNS[row]
-    assert changed == set(readers)
+    assert changed == {*readers, "report"}
     assert following == set(reruns)
 
 
@@ -88,7 +89,8 @@ def append_comment(path: Path) -> None:
     ("module", "readers"),
     [
         ("transfer/cam.py", ["grad_cam"]),
-        ("transfer/scores.py", ["evaluate"]),
+        ("transfer/scores.py", ["evaluate", "report"]),
+        ("transfer/claims.py", ["report"]),
         ("transfer/training.py", ["train_head", "fine_tune"]),
         ("transfer/resize.py", RESIZE),
         ("stages/embed.py", ["embed"]),
@@ -106,17 +108,22 @@ def test_a_touched_module_reruns_its_stage(finished: Path) -> None:
 
 
 def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
-    """A comment in the scores changes no score, so Grad-CAM has nothing to do again."""
-    append_comment(finished / "transfer/scores.py")
+    """A comment in the script changes no answer, so Grad-CAM and the report have nothing to do again."""
+    append_comment(finished / "stages/evaluate.py")
     assert stages_run(dvc(finished, "repro").stdout) == ["evaluate"]
+
+
+def test_a_touched_template_reruns_the_report(finished: Path) -> None:
+    append_comment(finished / "stages/report.md.j2")
+    assert stages_run(dvc(finished, "repro").stdout) == ["report"]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "run"),
     [
-        ("download.timeout_s", 31, ["download"]),
-        ("grad_cam.examples", 2, ["grad_cam"]),
-        ("evaluate.mirror", False, ["evaluate", "grad_cam"]),
+        ("download.timeout_s", 31, ["download", "report"]),
+        ("grad_cam.examples", 2, ["grad_cam", "report"]),
+        ("evaluate.mirror", False, ["evaluate", "grad_cam", "report"]),
     ],
 )
 def test_a_changed_parameter_really_reruns(finished: Path, name: str, value: float, run: list[str]) -> None:
@@ -131,13 +138,14 @@ def test_another_batch_size_reruns_training_only_if_features_differ(finished: Pa
     assert stages_run(dvc(finished, "repro", "embed").stdout) == ["embed"]
     differ = before != [path.read_bytes() for path in features]
     changed, _ = changed_and_following(finished)
-    assert changed == ({"train_head"} if differ else set())
+    assert changed - {"report"} == ({"train_head"} if differ else set())
 
 
-def test_the_same_images_in_another_container_rerun_only_download(finished: Path, tmp_path: Path) -> None:
+def test_the_same_images_in_another_container_rerun_no_work_on_them(finished: Path, tmp_path: Path) -> None:
     archive = Path(read_yaml(finished / "params.yaml")["download"]["url"])
     mirror = tmp_path / "images.tar"
     mirror.write_bytes(gzip.decompress(archive.read_bytes()))
     set_parameter(finished, "download.url", str(mirror))
     set_parameter(finished, "download.sha256", sha256_of(mirror))
-    assert stages_run(dvc(finished, "repro").stdout) == ["download"]
+    # Of what follows only the report, which names the archive's digest.
+    assert stages_run(dvc(finished, "repro").stdout) == ["download", "report"]

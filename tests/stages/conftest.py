@@ -4,6 +4,7 @@ import hashlib
 from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import yaml
 from sklearn.datasets import load_digits
 
 from recipes.demo import ROOT, write_random_weights
-from stages import backbone, download, embed, evaluate, fine_tune, grad_cam, resize, subsample, train_head
+from stages import backbone, download, embed, evaluate, fine_tune, grad_cam, report, resize, subsample, train_head
 from stages.run import check_parameters
 from transfer.cifar import LabelledImages, write_archive
 from transfer.files import sha256_of
@@ -67,9 +68,12 @@ class Arena:
         files = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
-    def run(self, stage: ModuleType, parameters: dict | None = None, /, **files: str) -> None:
+    def run(self, stage: ModuleType, parameters: dict | None = None, /, **files: str | list[str]) -> None:
         checked = check_parameters(stage.Parameters, parameters or self.parameters)
-        paths = {option: self.file(name) for option, name in files.items()}
+        paths = {
+            option: self.file(names) if isinstance(names, str) else [self.file(name) for name in names]
+            for option, names in files.items()
+        }
         stage.main(checked, Namespace(state=self.file("state"), params=Path("params.yaml"), **paths))
 
 
@@ -80,7 +84,7 @@ DATA = {
     "val_pixels": "val.npy",
 }
 TEST = {"test_split": "test.npz", "test_pixels": "test.npy"}
-FILES: dict[ModuleType, dict[str, str]] = {
+FILES: dict[ModuleType, dict[str, Any]] = {
     download: {"images": "images.npz", "metrics": "download.json"},
     backbone: {"weights": "backbone.safetensors", "metrics": "backbone.json"},
     subsample: {
@@ -121,6 +125,18 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "grid": "predictions.png",
     },
     grad_cam: {**TEST, "model": "model.safetensors", "predictions": "predictions.npz", "sheet": "grad_cam.png"},
+    report: {
+        "model": "model.safetensors",
+        "page_template": str(ROOT / "stages/report.html.j2"),
+        "markdown_template": str(ROOT / "stages/report.md.j2"),
+        "evidence": [
+            *("download.json", "backbone.json", "subsample.json"),
+            *("train_head.json", "train_head.tsv", "fine_tune.json", "fine_tune.tsv"),
+            *("evaluate.json", "confusion.tsv", "predictions.png", "grad_cam.png"),
+        ],
+        "markdown": "report/report.md",
+        "page": "report/report.html",
+    },
 }
 
 
@@ -132,6 +148,6 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (embed, train_head, fine_tune, evaluate, grad_cam):
+    for stage in (embed, train_head, fine_tune, evaluate, grad_cam, report):
         made.run(stage, **FILES[stage])
     return made
