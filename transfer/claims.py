@@ -104,14 +104,8 @@ def passed_the_audit(evidence: Evidence) -> Iterator[Claim]:
     if passed is None:
         yield Claim(claim, "undecided", "no audit was run")
         return
-    figures = evidence.figure("audit", "counterfactual") or {}
-    ratio = ""
-    if "ratio" in figures:
-        ratio = f"; drop without background over drop without object {figures['ratio']:.2f}"
-        if "ratio_ci_low" in figures:
-            ratio += f" (95 % interval {figures['ratio_ci_low']:.2f} to {figures['ratio_ci_high']:.2f})"
     verdict = evidence.figure("audit", "verdict") or ("passed" if passed else "not passed")
-    yield Claim(claim, "confirmed" if passed else "refuted", verdict.rstrip(".") + ratio)
+    yield Claim(claim, "confirmed" if passed else "refuted", verdict)
 
 
 def distances(evidence: Evidence) -> list[float]:

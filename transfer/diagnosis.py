@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from transfer.evidence import Evidence, difference_interval, interval, percent, points
+from transfer.evidence import Evidence, difference_interval, estimate, interval, percent, points
 
 Kind = Literal["weakness", "opportunity", "threat"]
 
@@ -95,21 +95,64 @@ def gate_missed(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def audit_not_passed(evidence: Evidence) -> Iterator[Finding]:
-    if evidence.figure("audit", "passed") is not False:
-        return
-    failed = [name for name, passed in (evidence.figure("audit", "checks") or {}).items() if not passed]
-    yield Finding(
-        "threat",
-        "The Clever Hans audit is not passed" + (f": {', '.join(failed)}." if failed else "."),
-        evidence.figure("audit", "verdict") or "The model may answer by what surrounds the object.",
-        "Augment so that the surroundings say less; look at metrics of the audit class by class.",
+@dataclass(frozen=True)
+class Check:
+    """A check of the audit: what it means that it fails, what to do, which parameter, and whose figures decide."""
+
+    meaning: str
+    advice: str
+    parameter: str
+    group: str
+    figures: tuple[str, ...]
+
+
+CHECKS = {
+    "localisation": Check(
+        "The heat maps lie beside the object more than a guess at the middle does.",
+        "Augment position and scale, show more pixels; look where the maps of the wrong answers lie.",
+        "train.augment, resize.size_px",
+        "energy_inside",
+        ("cam", "centre", "random"),
+    ),
+    "background": Check(
+        "The surroundings decide too much of the answer.",
+        "Show objects before other surroundings: augment by crops and swapped backgrounds.",
         "train.augment",
-        "audit: "
-        + ", ".join(
-            f"{name} {'passed' if ok else 'failed'}" for name, ok in evidence.metrics["audit"].get("checks", {}).items()
-        ),
-    )
+        "counterfactual",
+        ("ratio", "background_drop", "foreground_drop"),
+    ),
+    "faithfulness": Check(
+        "The heat maps do not show well what the answers rest on.",
+        "Explain by another method or layer before a heat map is believed.",
+        "grad_cam",
+        "faithfulness",
+        ("insertion_gain", "deletion_gain"),
+    ),
+    "sanity": Check(
+        "The heat maps hardly depend on the weights.",
+        "Explain by another method or layer before a heat map is believed.",
+        "grad_cam",
+        "sanity",
+        (),
+    ),
+}
+
+
+def audit_not_passed(evidence: Evidence) -> Iterator[Finding]:
+    for name, holds in (evidence.figure("audit", "checks") or {}).items():
+        if holds:
+            continue
+        check = CHECKS.get(name, Check("A claim of the audit does not hold.", "Look at its figures.", "", name, ()))
+        figures = evidence.figure("audit", check.group) or {}
+        told = [f"{key} {estimate(figures, key)}" for key in check.figures if key in figures]
+        yield Finding(
+            "threat",
+            f"The Clever Hans audit is not passed: {name}.",
+            check.meaning,
+            check.advice,
+            check.parameter,
+            f"audit.{check.group}: {', '.join(told)}" if told else f"audit.checks.{name}: no",
+        )
 
 
 def overfitting(evidence: Evidence) -> Iterator[Finding]:

@@ -68,3 +68,25 @@ def difference_interval(share: float, total: int, other: float, other_total: int
     For two answers to the same images it is wider than it need be, since these agree more than chance has it.
     """
     return newcombe_interval(round(share * total), total, round(other * other_total), other_total)
+
+
+def shown(value: Any) -> str:
+    """A figure or text of a table for people: numbers with three decimals, truth values as yes and no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        try:
+            value = int(value)
+        except ValueError:
+            try:
+                value = float(value)
+            except ValueError:
+                return value
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def estimate(figures: Mapping[str, Any], name: str) -> str:
+    """A figure with its interval, if it has one: `0.911 (0.905 to 0.916)`."""
+    if f"{name}_ci_low" not in figures:
+        return shown(figures[name]) if name in figures else ""
+    return f"{shown(figures[name])} ({figures[f'{name}_ci_low']:.3f} to {figures[f'{name}_ci_high']:.3f})"

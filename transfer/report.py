@@ -17,7 +17,7 @@ from transfer.diagnosis import (
     leakage_text,
     strengths,
 )
-from transfer.evidence import Evidence, Row, interval, percent, points
+from transfer.evidence import Evidence, Row, estimate, interval, percent, points, shown
 
 MOST_CONFUSIONS = 10
 NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and numbers
@@ -73,28 +73,6 @@ class Section:
     pictures: Sequence[Picture] = field(default_factory=list)
 
 
-def shown(value: Any) -> str:
-    """A figure or text of a table for people: numbers with three decimals, truth values as yes and no."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        try:
-            value = int(value)
-        except ValueError:
-            try:
-                value = float(value)
-            except ValueError:
-                return value
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def estimate(figures: Mapping[str, Any], name: str) -> str:
-    """A figure with its interval, if it has one: `0.911 (0.905 to 0.916)`."""
-    if f"{name}_ci_low" not in figures:
-        return shown(figures[name]) if name in figures else ""
-    return f"{shown(figures[name])} ({figures[f'{name}_ci_low']:.3f} to {figures[f'{name}_ci_high']:.3f})"
-
-
 def whole_table(title: str, rows: Sequence[Row], folded: bool = True) -> list[Table]:
     """A table as the stage wrote it; none if it has no rows."""
     return (
@@ -110,8 +88,8 @@ def result(evidence: Evidence, verdict: Gate) -> Section:
     if (clean := evidence.figure("robustness", "clean_accuracy")) is not None:
         mean = evidence.figure("robustness", "mean_accuracy")
         rows.append(["mean accuracy under corruption", f"{shown(mean)} (without: {shown(clean)})"])
-    if audit := evidence.figure("audit", "verdict"):
-        rows.append(["Clever Hans audit", audit])
+    if (passed := evidence.figure("audit", "passed")) is not None:
+        rows.append(["Clever Hans audit", "passed" if passed else "not passed"])
     images = f" on {evidence.images('test'):,} test images" if evidence.images("test") else ""
     ends = interval(scores["accuracy_ci_low"], scores["accuracy_ci_high"])
     accuracy = f"Accuracy {percent(scores['accuracy'])} ({ends}){images}."
@@ -374,7 +352,7 @@ def audit_section(evidence: Evidence) -> Section:
         return Section(
             title, ["No audit was run, so nothing is said of whether the object or its surroundings decide."]
         )
-    text = [audit.get("verdict", "")]
+    text = [f"{audit['verdict'][0].upper()}{audit['verdict'][1:]}."] if audit.get("verdict") else []
     if "coverage" in audit:
         text.append(
             f"Measured on {audit.get('images', 0):,} images; {percent(audit['coverage'])} of the masks were usable."
@@ -401,23 +379,15 @@ def audit_section(evidence: Evidence) -> Section:
                 inside,
             )
         )
-    if counterfactual := audit.get("counterfactual"):
-        names = [name for name in counterfactual if not name.endswith(("_ci_low", "_ci_high"))]
-        tables.append(
-            Table(
-                "Accuracy when background or object are replaced",
-                ["what", "value"],
-                [[name.replace("_", " "), estimate(counterfactual, name)] for name in names],
-            )
-        )
-    if faithful := audit.get("faithfulness"):
-        tables.append(
-            Table(
-                "Faithfulness: area under the curve",
-                ["what", "value"],
-                [[name.replace("_", " "), shown(value)] for name, value in faithful.items()],
-            )
-        )
+    for key, what in (
+        ("counterfactual", "Accuracy when background or object are replaced"),
+        ("faithfulness", "Faithfulness: areas under the curves, and what heat maps gain over random maps"),
+    ):
+        figures = audit.get(key, {})
+        names = [name for name in figures if not name.endswith(("_ci_low", "_ci_high"))]
+        if names:
+            rows = [[name.replace("_", " "), estimate(figures, name)] for name in names]
+            tables.append(Table(what, ["what", "value"], rows))
     sanity = [[step, shown(values["rank_correlation"])] for step, values in audit.get("sanity", {}).items()]
     if sanity:
         tables.append(

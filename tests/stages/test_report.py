@@ -63,10 +63,9 @@ def page_of(arena: Arena, name: str = "report/report.html") -> Page:
     return Page(arena.file(name))
 
 
-def write_report(arena: Arena, name: str, **changes: object) -> tuple[Path, Path]:
+def write_report(arena: Arena, name: str, **changes: list[str]) -> tuple[Path, Path]:
     outputs = {"markdown": f"{name}/report.md", "page": f"{name}/report.html"}
-    parameters = changes.pop("parameters", None)
-    arena.run(report, parameters, **{**INPUTS, **outputs, **changes})
+    arena.run(report, **{**INPUTS, **outputs, **changes})
     return arena.file(outputs["markdown"]), arena.file(outputs["page"])
 
 

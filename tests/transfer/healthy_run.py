@@ -81,11 +81,16 @@ METRICS: dict[str, Any] = {
         **{"accuracy_without": 0.912, "accuracy_without_ci_low": 0.899, "accuracy_without_ci_high": 0.924},
     },
     "audit": {
-        **{"images": 500, "coverage": 0.8, "passed": True, "verdict": "Passed: the object decides."},
-        "checks": {"object_matters": True, "maps_depend_on_weights": True},
+        **{"images": 500, "coverage": 0.8, "passed": True, "verdict": "passed: the object decides"},
+        "checks": {"background": True, "sanity": True},
         "energy_inside": {"cam": 0.7, "cam_ci_low": 0.65, "cam_ci_high": 0.75, "centre": 0.6, "random": 0.4},
         "counterfactual": {"clean_accuracy": 0.91, "ratio": 0.2, "ratio_ci_low": 0.15, "ratio_ci_high": 0.25},
-        "faithfulness": {"insertion_cam": 0.8, "insertion_random": 0.6},
+        "faithfulness": {
+            "insertion_cam": 0.8,
+            "insertion_gain": 0.2,
+            "insertion_gain_ci_low": 0.1,
+            "insertion_gain_ci_high": 0.3,
+        },
         "sanity": {"head": {"rank_correlation": 0.4}},
     },
 }

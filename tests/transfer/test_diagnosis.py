@@ -33,8 +33,8 @@ CASES: list[tuple[str, tuple, list[str], tuple]] = [
     ("gate_missed", ({"evaluate.mva_met": False},), ["0.9100", "cat"], ({},)),
     (
         "audit_not_passed",
-        ({"audit.passed": False, "audit.checks": {"a": False, "b": True}},),
-        ["not passed: a.", "a failed, b passed"],
+        ({"audit.passed": False, "audit.checks": {"background": False, "sanity": True}},),
+        ["not passed: background.", "surroundings decide", "train.augment", "ratio 0.200 (0.150 to 0.250)"],
         ({},),
     ),
     ("leaking", ({"leakage.affected_test_images": 79},), ["79 test images"], ({"leakage.affected_test_images": 0},)),
@@ -172,7 +172,7 @@ def test_strengths_are_told_of_figures_that_bear_them() -> None:
 
 
 def test_findings_come_in_the_order_of_their_gravity() -> None:
-    many = changed({"evaluate.mva_met": False, "audit.passed": False, "evaluate.label_errors": {"suspected": 3}})
+    many = changed({"evaluate.mva_met": False, "audit.checks.sanity": False, "evaluate.label_errors": {"suspected": 3}})
     assert [finding.kind for finding in diagnose(many)] == ["weakness", "threat", "opportunity"]
 
 

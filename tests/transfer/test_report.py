@@ -4,8 +4,8 @@ import pytest
 
 from tests.transfer.healthy_run import METRICS, TABLES, changed, healthy
 from transfer.diagnosis import gate
-from transfer.evidence import Evidence
-from transfer.report import Section, estimate, sections, shown, whole_table
+from transfer.evidence import Evidence, estimate, shown
+from transfer.report import Section, sections, whole_table
 
 IN_ORDER = [
     *("Result", "Findings", "Claims, answered", "Strengths, weaknesses, opportunities, threats", "What was done"),
@@ -80,11 +80,12 @@ def test_each_section_tells_its_figures() -> None:
     assert ["noise", "90.0 %", "87.0 %", "85.0 %"] in table_of(found["Robustness"], "under corruption")
     audit = found["Clever Hans audit"]
     assert audit.text[0] == "Passed: the object decides."
-    assert ["object matters", "passed"] in table_of(audit, "Checks")
+    assert ["background", "passed"] in table_of(audit, "Checks")
     assert ["share of the map inside the object", "0.700 (0.650 to 0.750)", "0.600", "0.400"] in table_of(
         audit, "point"
     )
     assert ["ratio", "0.200 (0.150 to 0.250)"] in table_of(audit, "replaced")
+    assert table_of(audit, "Faithfulness") == [["insertion cam", "0.800"], ["insertion gain", "0.200 (0.100 to 0.300)"]]
     assert ["head", "0.400"] in table_of(audit, "Sanity")
     assert ["train and train", "0", "3"] in table_of(found["The data"], "twice")
     assert ["cubic", "0.069", "25.800"] in table_of(found["The data"], "interpolation")
