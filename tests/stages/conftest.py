@@ -4,6 +4,7 @@ import hashlib
 from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from stages import (
     fine_tune,
     grad_cam,
     leakage,
+    report,
     resize,
     robustness,
     subsample,
@@ -92,9 +94,12 @@ class Arena:
         files = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
-    def run(self, stage: ModuleType, parameters: dict | None = None, /, **files: str) -> None:
+    def run(self, stage: ModuleType, parameters: dict | None = None, /, **files: str | list[str]) -> None:
         checked = check_parameters(stage.Parameters, parameters or self.parameters)
-        paths = {option: self.file(name) for option, name in files.items()}
+        paths = {
+            option: self.file(names) if isinstance(names, str) else [self.file(name) for name in names]
+            for option, names in files.items()
+        }
         stage.main(checked, Namespace(state=self.file("state"), params=Path("params.yaml"), **paths))
 
 
@@ -105,7 +110,18 @@ DATA = {
     "val_pixels": "val.npy",
 }
 TEST = {"test_split": "test.npz", "test_pixels": "test.npy"}
-FILES: dict[ModuleType, dict[str, str]] = {
+EVIDENCE = [
+    *("download.json", "backbone.json", "subsample.json"),
+    *("explore.json", "explore_examples.png", "explore_means.png", "explore_interpolation.png"),
+    *("train_head.json", "train_head.tsv", "fine_tune.json", "fine_tune.tsv"),
+    *("evaluate.json", "per_class.tsv", "confusion.tsv", "clusters.tsv", "pairs.tsv"),
+    *("reliability.tsv", "risk_coverage.tsv", "label_errors.tsv"),
+    *("predictions.png", "errors.png", "label_errors.png"),
+    *("leakage.json", "leakage.tsv", "leakage.png", "robustness.json", "robustness.tsv", "robustness.png"),
+    *("grad_cam.png", "grad_cam_errors.png", "grad_cam_pairs.png"),
+    *("audit.json", "audit_classes.tsv", "audit.png"),
+]
+FILES: dict[ModuleType, dict[str, Any]] = {
     download: {"images": "images.npz", "metrics": "download.json"},
     backbone: {"weights": "backbone.safetensors", "metrics": "backbone.json"},
     subsample: {
@@ -198,6 +214,14 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "classes": "audit_classes.tsv",
         "sheet": "audit.png",
     },
+    report: {
+        "model": "model.safetensors",
+        "page_template": str(ROOT / "stages/report.html.j2"),
+        "markdown_template": str(ROOT / "stages/report.md.j2"),
+        "evidence": EVIDENCE,
+        "markdown": "report/report.md",
+        "page": "report/report.html",
+    },
 }
 
 
@@ -209,6 +233,6 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (explore, embed, train_head, fine_tune, evaluate, leakage, robustness, grad_cam, audit):
+    for stage in (explore, embed, train_head, fine_tune, evaluate, leakage, robustness, grad_cam, audit, report):
         made.run(stage, **FILES[stage])
     return made
