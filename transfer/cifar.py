@@ -93,7 +93,9 @@ def _read_members(path: Path) -> dict[str, bytes]:
                     name, plain = member.name.rsplit("/", 1)[-1], member.isreg() and not member.issparse()
                     most = LARGEST_CLASS_LIST_BYTES if name == CLASSES else LARGEST_MEMBER_BYTES - claimed
                     if member.size > most:
-                        raise ArchiveError(f"{path}: {name[:80]!r} claims {member.size} bytes, more than {most}; refused")
+                        raise ArchiveError(
+                            f"{path}: {name[:80]!r} claims {member.size} bytes, more than {most}; refused"
+                        )
                     if plain:
                         claimed += member.size
                         bounded.left += member.size

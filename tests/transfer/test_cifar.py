@@ -266,12 +266,13 @@ def test_a_member_of_negative_size_is_refused(tmp_path: Path) -> None:
 
 MEGABYTE = gzip.compress(b"1" * (1 << 20))  # in a kilobyte
 MEGABYTE_OF_LINES = gzip.compress((b"1" * 255 + b"\n") * 4096)
-SPARSE_1_0 = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+SPARSE_1_0 = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"  # pax attributes
 
 
 def sparse_1_0() -> bytes:
     """The start of a member of which a map of any length says where its data lie."""
-    extended = file_entry("x", len(SPARSE_1_0), tarfile.XHDTYPE).tobuf(tarfile.GNU_FORMAT) + SPARSE_1_0.ljust(512, b"\0")
+    extended = file_entry("x", len(SPARSE_1_0), tarfile.XHDTYPE).tobuf(tarfile.GNU_FORMAT)
+    extended += SPARSE_1_0.ljust(512, b"\0")
     return extended + file_entry(TEST, 1 << 40).tobuf(tarfile.GNU_FORMAT) + b"1000000000\n".ljust(512, b"1")
 
 
