@@ -65,7 +65,16 @@ def test_a_wrong_parameter_is_named_in_one_line(content: dict, line: str):
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a: [1", "not readable as YAML"), ("- 1", "holds no parameters"), ("", "holds no parameters")],
+    [
+        ("a: [1", "not readable as YAML"),
+        ("a: 2026-13-01", "not readable as YAML .*month"),
+        ("a: !!int x", "not readable as YAML"),
+        ("a: !!timestamp x", "not readable as YAML"),
+        ("a: " + "9" * 5000, "not readable as YAML .*4300 digits"),
+        ("[" * 1000, "not readable as YAML .*recursion"),
+        ("- 1", "holds no parameters"),
+        ("", "holds no parameters"),
+    ],
 )
 def test_a_parameter_file_that_is_none_is_named(tmp_path, text: str, line: str):
     path = tmp_path / "params.yaml"
@@ -73,6 +82,16 @@ def test_a_parameter_file_that_is_none_is_named(tmp_path, text: str, line: str):
     with pytest.raises(ParameterError, match=line) as caught:
         load_parameters(Parameters, path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_value_too_long_to_show_is_cut(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({**GOOD, "seed": "x" * 5000}))
+    with pytest.raises(ParameterError, match=r"^seed = 'x{199}\.\.\.: .*valid integer"):
+        load_parameters(Parameters, path)
+    path.write_text("seed: [0x" + "f" * 5000 + "]\ntrain: {lr: 1, hidden: []}\n")
+    with pytest.raises(ParameterError, match=r"^seed = a number too long to show: .*valid integer"):
+        load_parameters(Parameters, path)
 
 
 def test_a_missing_parameter_file_is_named(tmp_path):
