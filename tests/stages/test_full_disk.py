@@ -5,7 +5,6 @@ that each one is hit, whatever was written before it; an audit hook (PEP 578) se
 """
 
 import os
-import re
 import resource
 import runpy
 import signal
@@ -18,15 +17,9 @@ import pytest
 import yaml
 
 from stages import fine_tune, resize, train_head
-from tests.stages.conftest import FILES, Arena
+from tests.stages.conftest import FILES, Arena, outputs_of
 
 RUNS = {**FILES, resize: {"split": "val.npz", "pixels": "val.npy"}}
-
-
-def outputs_of(stage: ModuleType) -> list[str]:
-    """The options that the stage's call of `run` names as outputs."""
-    (listed,) = re.findall(r"outputs=\[(.*?)\]", Path(str(stage.__file__)).read_text(encoding="utf-8"), re.DOTALL)
-    return re.findall(r'"(\w+)"', listed)
 
 
 class Disk:
