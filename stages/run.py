@@ -71,7 +71,7 @@ def check_parameters(model: type[P], content: dict[str, Any]) -> P:
 def _one_line(model: type[Group], error: ValidationError) -> str:
     first, *more = error.errors()
     # Members of a union add their own names to the place; parameters are what params.yaml can hold.
-    key = ".".join(str(part) for part in first["loc"])
+    key = " ".join(".".join(str(part) for part in first["loc"]).split())
     if first["type"] == "missing":
         text = f"{key}: missing; add it to params.yaml"
     elif first["type"] == "extra_forbidden":

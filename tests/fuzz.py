@@ -235,7 +235,9 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.fuzz", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--saved", type=Path, default=Path("fuzz"), help="folder for inputs that make a reader fail")
+    parser.add_argument(
+        "--saved", type=Path, default=Path("state/fuzz"), help="folder for inputs that make a reader fail"
+    )
     chosen = parser.parse_args()
     fuzzer = fuzz(chosen.inputs, chosen.seed, chosen.saved)
     for outcome, count in fuzzer.outcomes.most_common():
