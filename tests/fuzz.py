@@ -9,6 +9,7 @@ failure, whose input is saved. The same seed gives the same inputs.
 import argparse
 import bz2
 import gzip
+import importlib
 import io
 import lzma
 import random
@@ -23,12 +24,12 @@ from pathlib import Path
 import yaml
 
 from recipes.demo import ROOT
-from stages import backbone, download, embed, evaluate, fine_tune, grad_cam, resize, subsample, train_head
 from stages.run import Group, load_parameters
 from transfer.cifar import CLASSES, FOLDER, RECORD_BYTES, TEST, read_archive
 from transfer.errors import PipelineError
 
-STAGES = (backbone, download, embed, evaluate, fine_tune, grad_cam, resize, subsample, train_head)
+MODULES = [importlib.import_module(f"stages.{path.stem}") for path in sorted((ROOT / "stages").glob("*.py"))]
+STAGES = [module for module in MODULES if hasattr(module, "Parameters")]
 BLOCK = tarfile.BLOCKSIZE
 MAGIC = slice(257, 262)  # of a tar header
 CHECKSUM = slice(148, 156)
