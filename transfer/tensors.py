@@ -1,6 +1,5 @@
 """Tensors on disk: one safetensors file with a digest of its own, and a description of what it holds."""
 
-import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from transfer.errors import WeightsError
@@ -40,11 +39,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     plain = _apart(tensors)
     # One metadata key only: safetensors writes several in no fixed order.
     text = json.dumps({"sha256": digest(plain, about), **about}, sort_keys=True, allow_nan=False)
+    # Not `save_file`: it writes to a temporary file of its own, which stays behind when the process is killed.
     with whole(path) as partial:
-        try:
-            save_file(plain, partial, metadata={"about": text})
-        except SafetensorError as error:
-            raise OSError(errno.EIO, str(error), str(path)) from None
+        partial.write_bytes(save(plain, metadata={"about": text}))
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
