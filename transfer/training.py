@@ -86,8 +86,8 @@ def fit(
 ) -> Fitted:
     """Train `model` in place and leave it with the weights of the best epoch on the validation split.
 
-    Best is the highest accuracy, then the lowest loss. With `plan.ema_decay` the exponential moving average of the weights
-    and buffers is what is validated and kept.
+    Best is the highest accuracy, then the lowest loss. With `plan.ema_decay` the exponential moving average
+    of the weights and buffers is what is validated and kept.
 
     State is saved after each epoch and every `saved.every_s` seconds; a run that finds its own state
     goes on from it to the same result. On SIGINT or SIGTERM it saves and raises InterruptedRunError.

@@ -27,10 +27,13 @@ class Layer:
     stage: int
 
 
-def stages_of(backbone: nn.Module) -> list[nn.Module]:
-    """The parts of a backbone that hold parameters, first to last; of a ResNet: conv1, bn1, layer1 to layer4."""
-    parts = [child for child in backbone.children() if any(True for _ in child.parameters())]
-    return stages_of(parts[0]) if len(parts) == 1 and list(parts[0].children()) else parts
+def stages_of(module: nn.Module) -> list[nn.Module]:
+    """The parts of a backbone that hold parameters, first to last; of a ResNet: conv1, bn1, layer1 to layer4.
+
+    Where there are only one or two, as in networks of `features` and a classifier, their parts are taken.
+    """
+    parts = [child for child in module.children() if any(True for _ in child.parameters())]
+    return parts if len(parts) > 2 else [stage for part in parts for stage in stages_of(part) or [part]]
 
 
 def layers_of(backbone: nn.Module) -> list[Layer]:
