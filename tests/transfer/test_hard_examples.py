@@ -40,7 +40,7 @@ def test_the_other_batches_stay_as_they_were():
 
 
 def test_suspects_never_come_into_a_hard_batch():
-    batches = [batch for batch in epoch_of(2, share=1.0)]
+    batches = list(epoch_of(2, share=1.0))
     assert len(hard(torch.stack(batches))) == 100
     assert not SUSPECTS[torch.cat(batches)].any()
 

@@ -87,4 +87,8 @@ def test_a_saved_schedule_goes_on_where_it_was(name: ScheduleName, tmp_path: Pat
 @pytest.mark.parametrize("name", ["onecycle", "cosine", "plateau", "constant"])
 @pytest.mark.parametrize("steps", [1, 2])
 def test_the_shortest_runs_have_finite_rates(name: ScheduleName, steps: int):
-    assert all(0 <= rate <= peak for row in rates(*build(name, steps=steps), steps) for rate, peak in zip(row, PEAKS, strict=True))
+    assert all(
+        0 <= rate <= peak
+        for row in rates(*build(name, steps=steps), steps)
+        for rate, peak in zip(row, PEAKS, strict=True)
+    )
