@@ -1,20 +1,33 @@
-"""Score the model on the test split, which no stage before this one sees."""
+"""Score the model on the test split, which no stage before this one sees.
+
+Figures with their intervals, how far probabilities can be trusted, which classes are confused and which labels
+look wrong. The validation split gives the temperature that corrects the probabilities.
+"""
 
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from stages.run import Group, run
+from transfer.calibration import accuracy_at, calibration, fit_temperature, reliability, risk_coverage, risks, scale
+from transfer.confusion import CLUSTER_COLUMNS, PAIR_COLUMNS, clusters, pairs
 from transfer.device import best_device
 from transfer.files import write_arrays, write_json, write_tsv
 from transfer.images import Images, open_pixels
-from transfer.inference import run_over
+from transfer.inference import view_probabilities
+from transfer.label_errors import SUSPECT_COLUMNS, accuracy_without, suspect_rows, suspects
 from transfer.network import load_model
-from transfer.pictures import prediction_grid
-from transfer.scores import score
-from transfer.splits import load_split
+from transfer.pictures import error_sheet, prediction_grid, spread, suspect_sheet
+from transfer.scores import CLASS_COLUMNS, class_labels, confusion_counts, group_gap, score
+from transfer.splits import Split, load_split
+
+SHEET_IMAGES = 40
+
+
+class Groups(Group):
+    rigid: tuple[str, ...]
 
 
 class Evaluate(Group):
@@ -22,53 +35,82 @@ class Evaluate(Group):
     mirror: bool
     batch_size: int = Field(gt=0)
     pictures: int = Field(gt=0)
+    expected_pairs: tuple[tuple[str, str], ...]
 
 
 class Parameters(Group):
+    seed: int = Field(ge=0)
+    groups: Groups
     evaluate: Evaluate
 
 
-def spread(labels: np.ndarray, classes: int, count: int) -> np.ndarray:
-    """Places of the first images of each class, about `count` in all, class after class."""
-    each = max(count // classes, 1)
-    return np.concatenate([np.flatnonzero(labels == label)[:each] for label in range(classes)])
+def predict(model_file: Path, split: Split, pixels_file: Path, wanted: Evaluate, name: str) -> np.ndarray:
+    """Probabilities (views, N, classes) for each image and, if that is wanted, its mirror image."""
+    pixels = open_pixels(pixels_file, len(split.labels))
+    model, card = load_model(model_file, split.classes, pixels.shape[1])
+    images = Images(pixels, card.preprocessing, best_device())
+    return view_probabilities(model.to(best_device()), images, wanted.batch_size, wanted.mirror, name)
+
+
+def write_tables(files: Namespace, split: Split, probabilities: np.ndarray, expected: list[list[int]]) -> None:
+    named, predicted = np.array(split.classes), probabilities.argmax(1)
+    answers = zip(named[split.labels], named[predicted], strict=True)
+    write_tsv(files.confusion, [{"actual": actual, "predicted": said} for actual, said in answers])
+    counts = confusion_counts(split.labels, predicted, len(split.classes))
+    write_tsv(files.clusters, clusters(counts, split.classes), CLUSTER_COLUMNS)
+    write_tsv(files.pairs, pairs(counts, split.classes, expected), PAIR_COLUMNS)
+    write_tsv(files.risk_coverage, risk_coverage(risks(probabilities, split.labels)))
+
+
+def draw_pictures(files: Namespace, split: Split, probabilities: np.ndarray, count: int) -> None:
+    shown = spread(split.labels, len(split.classes), count)
+    prediction_grid(files.grid, split.images[shown], split.labels[shown], probabilities[shown], split.classes)
+    error_sheet(files.errors, split.images, split.labels, probabilities, split.classes, SHEET_IMAGES)
+
+
+def write_label_errors(files: Namespace, split: Split, probabilities: np.ndarray) -> dict[str, float]:
+    """List and show suspected label errors; tell how many there are, and the accuracy on all other images."""
+    places, suggested = suspects(probabilities, split.labels)
+    rows = suspect_rows(probabilities, split, places, suggested)
+    write_tsv(files.label_errors, rows, SUSPECT_COLUMNS)
+    suspect_sheet(files.suspects, split.images[places], rows, SHEET_IMAGES)
+    return {"suspected": len(places), **accuracy_without(places, probabilities, split.labels)}
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
     wanted = parameters.evaluate
-    split = load_split(files.test_split)
-    pixels = open_pixels(files.test_pixels, len(split.labels))
-    model, card = load_model(files.model, split.classes, pixels.shape[1])
-    images = Images(pixels, card.preprocessing, best_device())
-    model = model.to(best_device())
-    views = [run_over(model, images, wanted.batch_size, label="test")]
-    if wanted.mirror:
-        views.append(run_over(model, images, wanted.batch_size, mirrored=True, label="test mirrored"))
-    # Softmax in double precision, so that rows sum to one as closely as scikit-learn checks.
-    chances = [torch.softmax(logits.cpu().double(), dim=1).numpy() for logits in views]
-    probabilities = np.mean(chances, axis=0)
-    scores = score(probabilities, split.labels, split.classes)
+    val, split = load_split(files.val_split), load_split(files.test_split)
+    rigid = class_labels(parameters.groups.rigid, split.classes, "groups.rigid")
+    expected = [class_labels(pair, split.classes, "evaluate.expected_pairs") for pair in wanted.expected_pairs]
+    temperature = fit_temperature(predict(files.model, val, files.val_pixels, wanted, "val").mean(0), val.labels)
+    views = predict(files.model, split, files.test_pixels, wanted, "test")
+    probabilities = views.mean(0)
+    predicted, scaled = probabilities.argmax(1), scale(probabilities, temperature)
+    answers = {"labels": split.labels, "positions": split.positions, "predicted": predicted.astype(np.uint8)}
+    write_arrays(files.predictions, **answers, probabilities=probabilities)
+    scores = score(probabilities, split.labels, split.classes, parameters.seed)
     met = scores["macro_f1"] >= wanted.minimum_macro_f1
-    single_view = float((chances[0].argmax(1) == split.labels).mean())
-    write_json(files.metrics, {**scores, "accuracy_single_view": single_view, "mva_met": met})
-    write_arrays(
-        files.predictions,
-        labels=split.labels,
-        positions=split.positions,
-        predicted=probabilities.argmax(1).astype(np.uint8),
-        probabilities=probabilities,
-    )
-    named = np.array(split.classes)
-    pairs = zip(named[split.labels], named[probabilities.argmax(1)], strict=True)
-    write_tsv(files.confusion, [{"actual": actual, "predicted": predicted} for actual, predicted in pairs])
-    write_tsv(files.per_class, [{"class": name, **values} for name, values in scores["per_class"].items()])
-    shown = spread(split.labels, len(split.classes), wanted.pictures)
-    prediction_grid(files.grid, split.images[shown], split.labels[shown], probabilities[shown], split.classes)
-    verdict = "met" if met else "missed"
+    risk = risks(probabilities, split.labels)
+    gap = group_gap(split.labels, predicted, rigid)
+    metrics = {
+        **scores,
+        "accuracy_single_view": float((views[0].argmax(1) == split.labels).mean()),
+        "mva_met": met,
+        "calibration": calibration(probabilities, split.labels, temperature),
+        "risk_coverage": {"aurc": float(risk.mean()), "accuracy_at_80": accuracy_at(risk, 80)},
+        **({"groups": gap} if gap else {}),
+        "label_errors": write_label_errors(files, split, scaled),
+    }
+    write_json(files.metrics, metrics)
+    empty = dict.fromkeys(CLASS_COLUMNS, "")
+    write_tsv(files.per_class, [{"class": name, **empty, **values} for name, values in scores["per_class"].items()])
+    write_tsv(files.reliability, reliability(split.labels, raw=probabilities, scaled=scaled))
+    write_tables(files, split, probabilities, expected)
+    draw_pictures(files, split, probabilities, wanted.pictures)
     print(
         f"accuracy {scores['accuracy']:.4f} (95 % interval {scores['accuracy_ci_low']:.4f} to "
         f"{scores['accuracy_ci_high']:.4f}), macro F1 {scores['macro_f1']:.4f}: "
-        f"minimum viable accuracy ({wanted.minimum_macro_f1}) {verdict}"
+        f"minimum viable accuracy ({wanted.minimum_macro_f1}) {'met' if met else 'missed'}"
     )
 
 
@@ -76,6 +118,9 @@ if __name__ == "__main__":
     run(
         main,
         Parameters,
-        inputs=["model", "test_split", "test_pixels"],
-        outputs=["predictions", "metrics", "confusion", "per_class", "grid"],
+        inputs=["model", "val_split", "val_pixels", "test_split", "test_pixels"],
+        outputs=[
+            *("predictions", "metrics", "confusion", "per_class", "clusters", "pairs", "reliability", "risk_coverage"),
+            *("label_errors", "grid", "errors", "suspects"),
+        ],
     )

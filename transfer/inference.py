@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -22,3 +23,14 @@ def run_over(
             batch = images.plain(slice(start, start + batch_size), mirrored)
             outputs.append(module(batch).float())
     return torch.cat(outputs)
+
+
+def view_probabilities(
+    model: Callable[[Tensor], Tensor], images: Images, batch_size: int, mirror: bool, label: str = "images"
+) -> np.ndarray:
+    """Probabilities (views, N, classes) for all images and, if `mirror`, for their mirror images: one run a view."""
+    views = [run_over(model, images, batch_size, label=label)]
+    if mirror:
+        views.append(run_over(model, images, batch_size, mirrored=True, label=f"{label} mirrored"))
+    # Softmax in double precision, so that rows sum to one as closely as scikit-learn checks.
+    return np.stack([torch.softmax(logits.cpu().double(), dim=1).numpy() for logits in views])

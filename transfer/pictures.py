@@ -1,8 +1,9 @@
 """Pictures for people: sheets of example images, drawn off screen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -46,31 +47,69 @@ def caption_of(label: int, probabilities: np.ndarray, classes: Sequence[str]) ->
     return said if predicted == label else f"{classes[label]} → {said}"
 
 
+def spread(labels: np.ndarray, classes: int, count: int) -> np.ndarray:
+    """Places of the first images of each class, about `count` in all, class after class."""
+    each = max(count // classes, 1)
+    return np.concatenate([np.flatnonzero(labels == label)[:each] for label in range(classes)])
+
+
+def picture_sheet(
+    path: Path,
+    images: Sequence[np.ndarray] | np.ndarray,
+    captions: Sequence[str],
+    colours: Sequence[str | None],
+    title: str,
+    columns: int = 10,
+) -> None:
+    """A sheet of images (N, H, W, 3) uint8, each with a caption and perhaps a frame; it says so if there are none."""
+    rows = max(-(-len(images) // columns), 1)
+    figure, axes = plt.subplots(rows, columns, figsize=(1.35 * columns, 1.5 * rows + 0.5), squeeze=False)
+    for place in axes.flat:
+        place.axis("off")
+    for place, pixels, caption, colour in zip(axes.flat, images, captions, colours, strict=False):
+        place.axis("on")
+        show_pixels(place, pixels, caption, colour)
+    if not len(images):
+        figure.text(0.5, 0.4, "none", ha="center", va="center", color="gray", fontsize=12)
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout(rect=(0, 0, 1, 0.99))
+    save_figure(path, figure)
+
+
 def prediction_grid(
     path: Path,
     images: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray,
     classes: Sequence[str],
-    columns: int = 10,
 ) -> None:
     """A grid of images (N, H, W, 3) uint8: right answers framed green, wrong ones red, `truth → answer`."""
-    rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.35 * columns, 1.5 * rows + 0.5), squeeze=False)
-    for place in axes.flat:
-        place.axis("off")
-    for place, pixels, label, chances in zip(axes.flat, images, labels, probabilities, strict=False):
-        place.axis("on")
-        colour = RIGHT if chances.argmax() == label else WRONG
-        show_pixels(place, pixels, caption_of(int(label), chances, classes), colour)
-    right = int((probabilities.argmax(1) == labels).sum())
-    figure.suptitle(
+    is_right = probabilities.argmax(1) == labels
+    right = int(is_right.sum())
+    title = (
         f"Test images by class: {right} of these {len(images)} right (green), {len(images) - right} wrong "
-        "(red: truth → answer)",
-        fontsize=10,
+        "(red: truth → answer)"
     )
-    figure.tight_layout(rect=(0, 0, 1, 0.99))
-    save_figure(path, figure)
+    captions = [caption_of(int(label), chances, classes) for label, chances in zip(labels, probabilities, strict=True)]
+    picture_sheet(path, images, captions, [RIGHT if hit else WRONG for hit in is_right], title)
+
+
+def error_sheet(
+    path: Path, images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], count: int
+) -> None:
+    """The `count` wrong answers that the model was surest of: `truth → answer`."""
+    wrong = np.flatnonzero(probabilities.argmax(1) != labels)
+    surest = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:count]
+    captions = [caption_of(int(labels[place]), probabilities[place], classes) for place in surest]
+    title = f"The {len(surest)} surest of {len(wrong)} wrong answers (truth → answer)"
+    picture_sheet(path, images[surest], captions, [WRONG] * len(surest), title)
+
+
+def suspect_sheet(path: Path, images: np.ndarray, rows: Sequence[Mapping[str, Any]], count: int) -> None:
+    """The first `count` of images whose label may be wrong, from rows with `label` and `suggested`."""
+    captions = [f"{row['label']} → {row['suggested']}" for row in rows[:count]]
+    title = f"The {len(captions)} likeliest of {len(rows)} suspected label errors (label → suggestion)"
+    picture_sheet(path, images[:count], captions, [None] * len(captions), title)
 
 
 @dataclass(frozen=True)

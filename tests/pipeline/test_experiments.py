@@ -159,7 +159,7 @@ def test_a_wrong_parameter_stops_an_experiment(finished: Path) -> None:
     assert git(finished, "status", "--porcelain") == ""  # the values of before give the files of before
 
 
-PICTURES = ("metrics/predictions.png", "metrics/grad_cam.png")
+PICTURES = ("metrics/predictions.png", "metrics/errors.png", "metrics/label_errors.png", "metrics/grad_cam.png")
 
 
 def plotted(page: str, name: str) -> tuple[list[dict[str, str]], str]:
@@ -196,6 +196,13 @@ def test_plots_show_every_plot_with_its_data(finished: Path) -> None:
     expected = json.loads((finished / "metrics/evaluate.json").read_text(encoding="utf-8"))["per_class"]
     assert {row["class"]: float(row["f1"]) for row in scores} == {name: expected[name]["f1"] for name in CLASSES}
     assert '"field": "f1"' in specification
+    bins, specification = plotted(page, "metrics_reliability_tsv")
+    assert {row["view"] for row in bins} == {"raw", "scaled"}
+    assert sum(int(row["images"]) for row in bins) == 2 * TEST_EACH * len(CLASSES)
+    assert '"field": "confidence"' in specification
+    curve, specification = plotted(page, "metrics_risk_coverage_tsv")
+    assert len(curve) == TEST_EACH * len(CLASSES)
+    assert '"field": "risk"' in specification
     for picture in PICTURES:
         (shown,) = re.findall(rf'<img src="(static/[^"]*{re.escape(Path(picture).name)})"', page)
         assert (finished / "page" / shown).read_bytes() == (finished / picture).read_bytes()

@@ -23,7 +23,8 @@ FROM_SUBSAMPLE = ["subsample", *RESIZE, *FROM_EMBED]
 
 # Parameter or group: stages that read it, and all stages that may have to run again.
 RERUNS = {
-    "seed": (["subsample", "train_head", "fine_tune"], FROM_SUBSAMPLE),
+    "seed": (["subsample", "train_head", "fine_tune", "evaluate"], FROM_SUBSAMPLE),
+    "groups": (["evaluate"], ["evaluate", "grad_cam"]),
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
     "backbone": (["backbone"], ["backbone", *FROM_EMBED]),
     "subsample": (["subsample"], FROM_SUBSAMPLE),
@@ -90,6 +91,7 @@ def append_comment(path: Path) -> None:
     [
         ("transfer/cam.py", ["grad_cam"]),
         ("transfer/scores.py", ["evaluate"]),
+        ("transfer/label_errors.py", ["evaluate"]),
         ("transfer/training.py", ["train_head", "fine_tune"]),
         ("transfer/resize.py", RESIZE),
         ("stages/embed.py", ["embed"]),

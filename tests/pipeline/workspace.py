@@ -30,6 +30,7 @@ CLASSES = ("airplane", "bird", "cat")
 TRAIN_EACH, TEST_EACH = 12, 4
 LINKED_FROM_BYTES = 1 << 20
 SMALLEST_RUN = {
+    "groups": {"rigid": ["airplane"]},
     "backbone": {"name": "resnet18"},
     "subsample": {"train_size": 36, "val_size": 9},
     "resize": {"size_px": 32},
@@ -39,7 +40,7 @@ SMALLEST_RUN = {
         "head": {"hidden": [8], "epochs": 2, "batch_size": 9},
         "fine_tune": {"epochs": 2},
     },
-    "evaluate": {"batch_size": 12, "pictures": 6},
+    "evaluate": {"batch_size": 12, "pictures": 6, "expected_pairs": [["bird", "airplane"]]},
 }
 
 

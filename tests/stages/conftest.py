@@ -23,7 +23,14 @@ SETTINGS = {
     "subsample": {"train_size": 60, "val_size": 15, "test_size": None},
     "resize": {"size_px": 40, "interpolation": "cubic"},
     "embed": {"batch_size": 16},
-    "evaluate": {"minimum_macro_f1": 0.65, "mirror": True, "batch_size": 16, "pictures": 9},
+    "groups": {"rigid": ["airplane"]},
+    "evaluate": {
+        "minimum_macro_f1": 0.65,
+        "mirror": True,
+        "batch_size": 16,
+        "pictures": 9,
+        "expected_pairs": [["bird", "airplane"]],
+    },
 }
 
 
@@ -113,12 +120,21 @@ FILES: dict[ModuleType, dict[str, str]] = {
     },
     evaluate: {
         **TEST,
+        "val_split": "val.npz",
+        "val_pixels": "val.npy",
         "model": "model.safetensors",
         "predictions": "predictions.npz",
         "metrics": "evaluate.json",
         "confusion": "confusion.tsv",
         "per_class": "per_class.tsv",
+        "clusters": "clusters.tsv",
+        "pairs": "pairs.tsv",
+        "reliability": "reliability.tsv",
+        "risk_coverage": "risk_coverage.tsv",
+        "label_errors": "label_errors.tsv",
         "grid": "predictions.png",
+        "errors": "errors.png",
+        "suspects": "label_errors.png",
     },
     grad_cam: {**TEST, "model": "model.safetensors", "predictions": "predictions.npz", "sheet": "grad_cam.png"},
 }

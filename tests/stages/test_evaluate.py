@@ -1,28 +1,35 @@
-"""evaluate: figures equal scikit-learn's on the saved predictions, files agree with each other, misfits are refused."""
+"""evaluate: figures equal scikit-learn's on the saved predictions, files agree with each other, misfits are refused,
+and extreme answers have figures too."""
 
 import csv
 import json
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score, recall_score
 
 from stages import evaluate
 from tests.stages.conftest import CLASSES, FILES
-from transfer.errors import WeightsError
+from transfer.errors import ParameterError, WeightsError
+from transfer.files import open_arrays
 from transfer.images import Images, open_pixels
 from transfer.network import ModelCard, load_model, save_model
-from transfer.splits import load_split
+from transfer.splits import load_split, save_split
 
-OUTPUTS = {
-    "predictions": "p.npz",
-    "metrics": "m.json",
-    "confusion": "c.tsv",
-    "per_class": "pc.tsv",
-    "grid": "g.png",
-}
+INPUTS = {"model", "val_split", "val_pixels", "test_split", "test_pixels"}
+OUTPUTS = {option: f"other_{name}" for option, name in FILES[evaluate].items() if option not in INPUTS}
+
+
+def table_of(arena, name: str) -> list[dict[str, str]]:
+    with arena.file(name).open() as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
 
 
 def metrics_of(arena, name: str = "evaluate.json") -> dict:
@@ -41,9 +48,10 @@ def test_figures_are_those_of_scikit_learn_on_the_saved_predictions(arena):
     assert metrics["accuracy"] == pytest.approx(accuracy_score(labels, predicted))
     assert metrics["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"))
     assert metrics["loss"] == pytest.approx(log_loss(labels, chances))
+    never: Any = 0  # typed as a string only
     for i, name in enumerate(CLASSES):
         ours = metrics["per_class"][name]
-        assert ours["precision"] == pytest.approx(precision_score(labels == i, predicted == i))
+        assert ours["precision"] == pytest.approx(precision_score(labels == i, predicted == i, zero_division=never))
         assert ours["recall"] == pytest.approx(recall_score(labels == i, predicted == i))
     assert metrics["mva_met"] is (metrics["macro_f1"] >= 0.65)
 
@@ -61,20 +69,184 @@ def test_probabilities_are_the_mean_of_both_views(arena):
 
 
 def test_the_tables_say_what_the_metrics_say(arena):
-    with arena.file("confusion.tsv").open() as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
+    rows = table_of(arena, "confusion.tsv")
     hits = sum(row["actual"] == row["predicted"] for row in rows)
     assert len(rows) == 30
     assert hits / 30 == pytest.approx(metrics_of(arena)["accuracy"])
-    with arena.file("per_class.tsv").open() as stream:
-        per_class = {row["class"]: float(row["f1"]) for row in csv.DictReader(stream, delimiter="\t")}
+    per_class = {row["class"]: float(row["f1"]) for row in table_of(arena, "per_class.tsv")}
     assert per_class == {name: values["f1"] for name, values in metrics_of(arena)["per_class"].items()}
+
+
+def test_tables_of_calibration_and_risk_say_what_the_metrics_say(arena):
+    metrics = metrics_of(arena)
+    for view, name in (("raw", "ece"), ("scaled", "ece_scaled")):
+        rows = [row for row in table_of(arena, "reliability.tsv") if row["view"] == view]
+        assert sum(int(row["images"]) for row in rows) == 30
+        gaps = [int(row["images"]) * abs(float(row["accuracy"]) - float(row["confidence"])) for row in rows]
+        assert metrics["calibration"][name] == pytest.approx(sum(gaps) / 30)
+    curve = table_of(arena, "risk_coverage.tsv")
+    assert len(curve) == 30
+    assert metrics["risk_coverage"]["aurc"] == pytest.approx(np.mean([float(row["risk"]) for row in curve]))
+    assert metrics["risk_coverage"]["accuracy_at_80"] == pytest.approx(1 - float(curve[23]["risk"]))
+    assert 1 - metrics["accuracy"] == pytest.approx(float(curve[-1]["risk"]))
+
+
+def test_the_temperature_is_fitted_on_validation_images_and_not_on_test_images(arena):
+    split = load_split(arena.file("val.npz"))
+    model, card = load_model(arena.file("model.safetensors"), split.classes, 40)
+    images = Images(open_pixels(arena.file("val.npy"), 15), card.preprocessing, torch.device("cpu"))
+    with torch.no_grad():
+        views = [model(images.plain(slice(None), mirrored)).double().softmax(1) for mirrored in (False, True)]
+    logs = torch.stack(views).mean(0).log().numpy()
+
+    def loss(temperature: float) -> float:
+        return log_loss(split.labels, softmax(logs / temperature, axis=1))
+
+    found = metrics_of(arena)["calibration"]["temperature"]
+    assert loss(found) <= min(loss(found * 1.01), loss(found / 1.01))
+    changed = {**FILES[evaluate], **OUTPUTS, "val_split": "test.npz", "val_pixels": "test.npy"}
+    arena.run(evaluate, **changed)
+    assert metrics_of(arena, OUTPUTS["metrics"])["calibration"]["temperature"] != found
+    with np.load(arena.file(OUTPUTS["predictions"])) as other, np.load(arena.file("predictions.npz")) as saved:
+        np.testing.assert_array_equal(other["probabilities"], saved["probabilities"])
+
+
+def test_groups_and_pairs_are_those_of_the_saved_predictions(arena):
+    with np.load(arena.file("predictions.npz")) as saved:
+        labels, predicted = saved["labels"], saved["predicted"]
+    groups = metrics_of(arena)["groups"]
+    assert groups["rigid_accuracy"] == pytest.approx((predicted == labels)[labels == 0].mean())
+    assert groups["organic_accuracy"] == pytest.approx((predicted == labels)[labels != 0].mean())
+    assert groups["gap"] == pytest.approx(groups["rigid_accuracy"] - groups["organic_accuracy"])
+    rows = {row["pair"]: row for row in table_of(arena, "pairs.tsv")}
+    assert [name for name, row in rows.items() if row["expected"] == "true"] == ["airplane bird"]
+    errors = [(min(pair), max(pair)) for pair in zip(labels, predicted, strict=True) if pair[0] != pair[1]]
+    assert int(rows["airplane bird"]["errors"]) == errors.count((0, 1))
+    assert sum(int(row["errors"]) for row in rows.values()) == len(errors)
+    for row in table_of(arena, "clusters.tsv"):
+        names = row["classes"].split()
+        inside = [pair for pair in errors if CLASSES[pair[0]] in names and CLASSES[pair[1]] in names]
+        assert int(row["errors"]) == len(inside)
+
+
+def test_suspected_label_errors_are_counted_listed_and_left_out(arena):
+    """The labels of the first five test images are turned; whoever is suspected is listed by position."""
+    split = load_split(arena.file("test.npz"))
+    labels = split.labels.copy()
+    labels[:5] = (labels[:5] + 1) % 3
+    save_split(arena.file("turned.npz"), replace(split, labels=labels))
+    arena.run(evaluate, **{**FILES[evaluate], **OUTPUTS, "test_split": "turned.npz"})
+    rows, metrics = table_of(arena, OUTPUTS["label_errors"]), metrics_of(arena, OUTPUTS["metrics"])
+    assert metrics["label_errors"]["suspected"] == len(rows)
+    with np.load(arena.file(OUTPUTS["predictions"])) as saved:
+        logs = np.log(saved["probabilities"]) / metrics["calibration"]["temperature"]
+        right = saved["predicted"] == labels
+    kept = np.delete(right, [int(row["position"]) for row in rows])
+    assert metrics["label_errors"]["accuracy_without"] == pytest.approx(kept.mean())
+    for row in rows:
+        place = int(row["position"])
+        chances = softmax(logs[place])
+        assert row["label"] == CLASSES[labels[place]]
+        assert float(row["given_probability"]) == pytest.approx(chances[labels[place]], rel=1e-6)
+        assert float(row["given_probability"]) < 0.01
+        assert float(row["suggested_probability"]) == pytest.approx(chances[CLASSES.index(row["suggested"])])
+
+
+def change(arena, group: str, **changes) -> dict:
+    return {**arena.parameters, group: {**arena.parameters[group], **changes}}
+
+
+@pytest.mark.parametrize("rigid", [[], list(CLASSES)])
+def test_an_empty_group_and_no_expectations_leave_their_figures_out(arena, rigid: list[str]):
+    parameters = {**change(arena, "evaluate", expected_pairs=[]), "groups": {"rigid": rigid}}
+    arena.run(evaluate, parameters, **{**FILES[evaluate], **OUTPUTS})
+    assert "groups" not in metrics_of(arena, OUTPUTS["metrics"])
+    assert all(row["expected"] == "false" for row in table_of(arena, OUTPUTS["pairs"]))
+
+
+@pytest.mark.parametrize(
+    ("group", "changes", "told"),
+    [
+        ("groups", {"rigid": ["ship"]}, r"groups\.rigid: no class 'ship'; the classes are airplane, bird, cat"),
+        (
+            "evaluate",
+            {"expected_pairs": [["cat", "dog"]]},
+            r"evaluate\.expected_pairs: no class 'dog'; the classes are",
+        ),
+        ("evaluate", {"expected_pairs": [["cat", "cat"]]}, r"evaluate\.expected_pairs: 'cat' is named twice"),
+        ("evaluate", {"expected_pairs": [["cat"]]}, r"evaluate\.expected_pairs\.0\.1: missing"),
+        ("evaluate", {"expected_pairs": [["cat", "bird", "airplane"]]}, r"evaluate\.expected_pairs\.0"),
+    ],
+)
+def test_names_that_are_no_classes_are_refused_before_anything_is_written(arena, group: str, changes, told: str):
+    outputs = {option: f"none_{name}" for option, name in OUTPUTS.items()}
+    with pytest.raises(ParameterError, match=told):
+        arena.run(evaluate, change(arena, group, **changes), **{**FILES[evaluate], **outputs})
+    assert not list(arena.folder.glob("*none*"))
+
+
+def change_bias(arena, name: str, change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+    """Write the model with another last bias, made from the one it has and its logits of the test images."""
+    model, card = load_model(arena.file("model.safetensors"), CLASSES, 40)
+    images = Images(open_pixels(arena.file("test.npy"), 30), card.preprocessing, torch.device("cpu"))
+    bias = list(model.parameters())[-1]
+    with torch.no_grad():
+        bias.copy_(change(bias, model(images.plain(slice(None)))))
+    save_model(arena.file(name), model, card)
+
+
+def balanced(bias: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """A bias with which a third of the answers are birds and the rest are of both other classes."""
+    centred = logits - logits.mean(0)
+    lead = centred[:, [0, 2]].amax(1) - centred[:, 1]
+    return bias - logits.mean(0) + torch.tensor([0, 1, 0]) * lead.quantile(1 / 3)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_no_errors_and_nothing_but_errors_still_give_every_file(arena, shift: int):
+    """Labels that are what a model says, or never are."""
+    change_bias(arena, "balanced.safetensors", balanced)
+    changed = {**FILES[evaluate], **OUTPUTS, "model": "balanced.safetensors"}
+    arena.run(evaluate, **changed)
+    split = load_split(arena.file("test.npz"))
+    with open_arrays(arena.file(OUTPUTS["predictions"]), "predicted") as arrays:
+        labels = (arrays["predicted"] + shift) % 3
+    save_split(arena.file("made.npz"), replace(split, labels=labels.astype(np.uint8)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("error", UserWarning)
+        arena.run(evaluate, **{**changed, "test_split": "made.npz"})
+    metrics = metrics_of(arena, OUTPUTS["metrics"])
+    assert metrics["accuracy"] == metrics["macro_f1"] == 1 - shift
+    (expected,) = [row for row in table_of(arena, OUTPUTS["pairs"]) if row["expected"] == "true"]
+    if not shift:
+        assert expected["share_of_errors"] == ""
+        assert expected["verdict"] == "undecided"
+        assert table_of(arena, OUTPUTS["clusters"]) == table_of(arena, OUTPUTS["label_errors"]) == []
+    for name in ("errors", "suspects", "grid"):
+        assert cv2.imread(str(arena.file(OUTPUTS[name]))) is not None
+
+
+def test_a_model_that_knows_one_class_only_gives_figures_without_warnings(arena):
+    change_bias(arena, "one_class.safetensors", lambda bias, _logits: bias + torch.tensor([99.0, 0, 0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("error", UserWarning)
+        arena.run(evaluate, **{**FILES[evaluate], **OUTPUTS, "model": "one_class.safetensors"})
+    metrics = metrics_of(arena, OUTPUTS["metrics"])
+    airplanes = (load_split(arena.file("test.npz")).labels == 0).mean()
+    assert metrics["accuracy"] == metrics["groups"]["rigid_accuracy"] * airplanes == airplanes
+    assert metrics["groups"]["organic_accuracy"] == metrics["per_class"]["bird"]["f1"] == 0
+    assert "precision_ci_low" not in metrics["per_class"]["bird"]
+    rows = {row["class"]: row for row in table_of(arena, OUTPUTS["per_class"])}
+    assert rows["bird"]["precision_ci_low"] == ""
+    assert float(rows["airplane"]["precision_ci_low"]) < airplanes
 
 
 def test_the_verdict_can_be_missed_and_one_view_is_one_view(arena):
     changed = {**arena.parameters["evaluate"], "minimum_macro_f1": 1.0, "mirror": False}
     arena.run(evaluate, {**arena.parameters, "evaluate": changed}, **{**FILES[evaluate], **OUTPUTS})
-    metrics = metrics_of(arena, "m.json")
+    metrics = metrics_of(arena, OUTPUTS["metrics"])
     assert metrics["mva_met"] is (metrics["macro_f1"] == 1.0)
     assert metrics["accuracy"] == metrics["accuracy_single_view"]
 
