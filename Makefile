@@ -9,7 +9,7 @@ UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 NAME ?= laptop
 ARGS ?=
 
-.PHONY: help install demo test test-all repro laptop recipe compare verify clean-state audit-packages lint clean
+.PHONY: help install demo test test-all repro laptop recipe gate compare verify clean-state audit-packages lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ laptop: install ## Train on real CIFAR-10 on a CPU, in under half an hour (ARGS 
 
 recipe: install ## Run recipes/NAME.yaml as a DVC experiment: make recipe NAME=laptop ARGS="-S train.lr=0.005"
 	python -m recipes $(NAME) $(ARGS)
+
+gate: install ## Fail with one line if the last evaluation misses the minimum viable accuracy
+	@python -m commands.gate
 
 compare: install ## Judge one run against another: make compare A=main B=laptop (experiments or revisions)
 	python -m commands.compare $(or $(A),HEAD) $(or $(B),workspace)

@@ -31,6 +31,7 @@ class Groups(Group):
 
 
 class Evaluate(Group):
+    elsewhere = ("robustness_images",)
     minimum_macro_f1: float = Field(ge=0, le=1)
     mirror: bool
     batch_size: int = Field(gt=0)

@@ -1,18 +1,17 @@
 """Upscale one split with OpenCV to a memory-mappable cache."""
 
 from argparse import Namespace
-from typing import Literal
 
 from pydantic import Field
 
 from stages.run import Group, run
-from transfer.resize import resize_to_file
+from transfer.resize import Interpolation, resize_to_file
 from transfer.splits import load_split
 
 
 class Resize(Group):
     size_px: int = Field(ge=8, le=1024)
-    interpolation: Literal["nearest", "linear", "cubic", "lanczos4", "area"]
+    interpolation: Interpolation
 
 
 class Parameters(Group):

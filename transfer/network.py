@@ -124,10 +124,10 @@ def save_model(path: Path, model: Classifier, card: ModelCard) -> None:
     save_tensors(path, model.state_dict(), asdict(card))
 
 
-def load_model(path: Path, classes: Sequence[str], size_px: int) -> tuple[Classifier, ModelCard]:
+def load_model(path: Path, classes: Sequence[str], size_px: int | None = None) -> tuple[Classifier, ModelCard]:
     """Read a classifier for images of `size_px` of the given classes, in channels-last layout, ready to evaluate.
 
-    Raises WeightsError if it was trained for other classes or another size.
+    Raises WeightsError if it was trained for other classes or another size; without `size_px` any size will do.
     """
     state, about = load_tensors(path)
     card = ModelCard(
@@ -139,7 +139,7 @@ def load_model(path: Path, classes: Sequence[str], size_px: int) -> tuple[Classi
     )
     if card.classes != tuple(classes):
         raise WeightsError(f"{path}: trained for classes {list(card.classes)}, the data has {list(classes)}")
-    if card.size_px != size_px:
+    if size_px is not None and card.size_px != size_px:
         raise WeightsError(f"{path}: trained on {card.size_px} pixels, the data has {size_px}; resize it to match")
     backbone = empty_model(card.architecture)
     backbone.set_submodule(last_linear(backbone), nn.Identity())

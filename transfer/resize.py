@@ -1,6 +1,7 @@
 """Upscaling with OpenCV, straight to a memory-mappable file."""
 
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -8,13 +9,19 @@ from tqdm import tqdm
 
 from transfer.files import whole
 
-INTERPOLATIONS = {
+Interpolation = Literal["nearest", "linear", "cubic", "lanczos4", "area"]
+INTERPOLATIONS: dict[str, int] = {
     "nearest": cv2.INTER_NEAREST,
     "linear": cv2.INTER_LINEAR,
     "cubic": cv2.INTER_CUBIC,
     "lanczos4": cv2.INTER_LANCZOS4,
     "area": cv2.INTER_AREA,
 }
+
+
+def resized(image: np.ndarray, size_px: int, interpolation: str) -> np.ndarray:
+    """Resize one image (H, W, 3) uint8 to (size_px, size_px, 3) with the flag named by `interpolation`."""
+    return cv2.resize(image, (size_px, size_px), interpolation=INTERPOLATIONS[interpolation])
 
 
 def resize_to_file(images: np.ndarray, size_px: int, interpolation: str, path: Path) -> None:
@@ -28,4 +35,4 @@ def resize_to_file(images: np.ndarray, size_px: int, interpolation: str, path: P
     with whole(path) as partial, partial.open("wb", buffering=1 << 22) as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         for image in tqdm(images, desc="resize", unit="image", disable=None):
-            stream.write(cv2.resize(image, (size_px, size_px), interpolation=INTERPOLATIONS[interpolation]).data)
+            stream.write(resized(image, size_px, interpolation).data)

@@ -35,7 +35,7 @@ def show(workspace: Path, *arguments: str) -> dict:
 def test_an_experiment_reruns_what_follows_and_shows_in_a_comparison(finished: Path) -> None:
     before = read_yaml(finished / "params.yaml")["train"]["lr"]
     done = dvc(finished, "exp", "run", "-S", "train.lr=1e-5")
-    assert stages_run(done.stdout) == ["fine_tune", "evaluate", "grad_cam"]
+    assert stages_run(done.stdout) == ["fine_tune", "evaluate", "leakage", "robustness", "grad_cam"]
     recorded = load_yaml(str(finished / "dvc.lock"))["stages"]["fine_tune"]["params"]["params.yaml"]
     assert recorded["train.lr"] == 1e-5  # a number, read as DVC reads it
     commit(finished, "A lower learning rate")
@@ -159,7 +159,11 @@ def test_a_wrong_parameter_stops_an_experiment(finished: Path) -> None:
     assert git(finished, "status", "--porcelain") == ""  # the values of before give the files of before
 
 
-PICTURES = ("metrics/predictions.png", "metrics/errors.png", "metrics/label_errors.png", "metrics/grad_cam.png")
+PICTURES = (
+    *("metrics/explore_examples.png", "metrics/explore_means.png", "metrics/explore_interpolation.png"),
+    *("metrics/predictions.png", "metrics/errors.png", "metrics/label_errors.png", "metrics/leakage.png"),
+    *("metrics/robustness.png", "metrics/grad_cam.png"),
+)
 
 
 def plotted(page: str, name: str) -> tuple[list[dict[str, str]], str]:
@@ -203,6 +207,10 @@ def test_plots_show_every_plot_with_its_data(finished: Path) -> None:
     curve, specification = plotted(page, "metrics_risk_coverage_tsv")
     assert len(curve) == TEST_EACH * len(CLASSES)
     assert '"field": "risk"' in specification
+    corrupted, specification = plotted(page, "metrics_robustness_tsv")
+    assert len({(row["corruption"], row["strength"]) for row in corrupted}) == 18
+    assert all(0 <= float(row["accuracy"]) <= 1 for row in corrupted)
+    assert '"field": "strength"' in specification
     for picture in PICTURES:
-        (shown,) = re.findall(rf'<img src="(static/[^"]*{re.escape(Path(picture).name)})"', page)
+        (shown,) = re.findall(rf'<img src="(static/[^"]*{re.escape(picture.replace("/", "_"))})"', page)
         assert (finished / "page" / shown).read_bytes() == (finished / picture).read_bytes()

@@ -15,8 +15,8 @@ from dvc.stage import PipelineStage
 from tests.pipeline.workspace import ROOT, copy_pipeline, graph_of, read_yaml, stages_of, write_yaml
 
 STAGES = [
-    *("download", "backbone", "subsample", "resize@train", "resize@val", "resize@test"),
-    *("embed", "train_head", "fine_tune", "evaluate", "grad_cam"),
+    *("download", "backbone", "subsample", "explore", "resize@train", "resize@val", "resize@test"),
+    *("embed", "train_head", "fine_tune", "evaluate", "leakage", "robustness", "grad_cam"),
 ]
 TRAINING = ("embed", "train_head", "fine_tune")
 SPLITTER = "subsample"  # which makes the test split, and so has to name it
@@ -97,8 +97,10 @@ def test_test_artefacts_enter_at_evaluate(pipeline: Path) -> None:
         for name, stage in stages.items()
         if {TEST_SPLIT, RESIZED_TEST_SPLIT} & {dep.def_path for dep in stage.deps}
     }
-    assert readers == {"resize@test", "evaluate", "grad_cam"}
+    assert readers == {"resize@test", "evaluate", "leakage", "robustness", "grad_cam"}
+    assert "evaluate" in networkx.descendants(graph, "leakage")
     assert "evaluate" in networkx.descendants(graph, "grad_cam")
+    assert "robustness" not in networkx.descendants(graph, "evaluate")
 
 
 def plant(pipeline: Path, stage: str, key: str, value: str) -> None:

@@ -16,19 +16,22 @@ from tests.pipeline.workspace import ROOT, dvc, graph_of, leaves, read_yaml, set
 from transfer.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
-FROM_FINE_TUNE = ["fine_tune", "evaluate", "grad_cam"]
+FROM_EVALUATE = ["evaluate", "leakage", "grad_cam"]
+FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "robustness"]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", *FROM_HEAD]
-FROM_SUBSAMPLE = ["subsample", *RESIZE, *FROM_EMBED]
+FROM_SUBSAMPLE = ["subsample", "explore", *RESIZE, *FROM_EMBED]
 
 # Parameter or group: stages that read it, and all stages that may have to run again.
 RERUNS = {
-    "seed": (["subsample", "train_head", "fine_tune", "evaluate"], FROM_SUBSAMPLE),
-    "groups": (["evaluate"], ["evaluate", "grad_cam"]),
+    "seed": (["subsample", "train_head", "fine_tune", "evaluate", "robustness"], FROM_SUBSAMPLE),
+    "groups": (["evaluate"], FROM_EVALUATE),
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
-    "backbone": (["backbone"], ["backbone", *FROM_EMBED]),
+    "backbone": (["backbone"], ["backbone", *FROM_EMBED, "leakage"]),
     "subsample": (["subsample"], FROM_SUBSAMPLE),
-    "resize": (RESIZE, [*RESIZE, *FROM_EMBED]),
+    "explore": (["explore"], ["explore"]),
+    "resize.size_px": (["explore", *RESIZE], ["explore", *RESIZE, *FROM_EMBED]),
+    "resize.interpolation": ([*RESIZE, "robustness"], [*RESIZE, *FROM_EMBED]),
     "embed": (["embed"], FROM_EMBED),
     "train.deterministic": (["train_head", "fine_tune"], FROM_HEAD),
     "train.lr": (["fine_tune"], FROM_FINE_TUNE),
@@ -36,7 +39,13 @@ RERUNS = {
     "train.head": (["train_head"], FROM_HEAD),
     "train.fine_tune": (["fine_tune"], FROM_FINE_TUNE),
     "train.augment": (["fine_tune"], FROM_FINE_TUNE),
-    "evaluate": (["evaluate"], ["evaluate", "grad_cam"]),
+    "evaluate.minimum_macro_f1": (["evaluate"], FROM_EVALUATE),
+    "evaluate.mirror": (["evaluate"], FROM_EVALUATE),
+    "evaluate.batch_size": (["evaluate", "robustness"], [*FROM_EVALUATE, "robustness"]),
+    "evaluate.pictures": (["evaluate"], FROM_EVALUATE),
+    "evaluate.expected_pairs": (["evaluate"], FROM_EVALUATE),
+    "evaluate.robustness_images": (["robustness"], ["robustness"]),
+    "leakage": (["leakage"], ["leakage"]),
     "grad_cam": (["grad_cam"], ["grad_cam"]),
 }
 PARAMETERS = sorted(leaves(read_yaml(ROOT / "params.yaml")))
@@ -90,10 +99,10 @@ def append_comment(path: Path) -> None:
     ("module", "readers"),
     [
         ("transfer/cam.py", ["grad_cam"]),
-        ("transfer/scores.py", ["evaluate"]),
+        ("transfer/scores.py", ["explore", "evaluate", "leakage", "robustness"]),
         ("transfer/label_errors.py", ["evaluate"]),
         ("transfer/training.py", ["train_head", "fine_tune"]),
-        ("transfer/resize.py", RESIZE),
+        ("transfer/resize.py", ["explore", *RESIZE, "leakage", "robustness"]),
         ("stages/embed.py", ["embed"]),
     ],
 )
@@ -109,8 +118,8 @@ def test_a_touched_module_reruns_its_stage(finished: Path) -> None:
 
 
 def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
-    """A comment in the scores changes no score, so Grad-CAM has nothing to do again."""
-    append_comment(finished / "transfer/scores.py")
+    """A comment changes no prediction, so what follows has nothing to do again."""
+    append_comment(finished / "stages/evaluate.py")
     assert stages_run(dvc(finished, "repro").stdout) == ["evaluate"]
 
 
@@ -119,7 +128,8 @@ def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
     [
         ("download.timeout_s", 31, ["download"]),
         ("grad_cam.examples", 2, ["grad_cam"]),
-        ("evaluate.mirror", False, ["evaluate", "grad_cam"]),
+        ("evaluate.mirror", False, FROM_EVALUATE),
+        ("evaluate.robustness_images", 4, ["robustness"]),
     ],
 )
 def test_a_changed_parameter_really_reruns(finished: Path, name: str, value: float, run: list[str]) -> None:
@@ -134,7 +144,7 @@ def test_another_batch_size_reruns_training_only_if_features_differ(finished: Pa
     assert stages_run(dvc(finished, "repro", "embed").stdout) == ["embed"]
     differ = before != [path.read_bytes() for path in features]
     changed, _ = changed_and_following(finished)
-    assert changed == ({"train_head"} if differ else set())
+    assert changed == ({"train_head", "leakage"} if differ else set())
 
 
 def test_the_same_images_in_another_container_rerun_only_download(finished: Path, tmp_path: Path) -> None:

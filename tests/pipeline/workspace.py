@@ -33,6 +33,7 @@ SMALLEST_RUN = {
     "groups": {"rigid": ["airplane"]},
     "backbone": {"name": "resnet18"},
     "subsample": {"train_size": 36, "val_size": 9},
+    "explore": {"examples": 3, "interpolation_images": 6, "interpolation_examples": 1},
     "resize": {"size_px": 32},
     "embed": {"batch_size": 16},
     "train": {
@@ -40,7 +41,13 @@ SMALLEST_RUN = {
         "head": {"hidden": [8], "epochs": 2, "batch_size": 9},
         "fine_tune": {"epochs": 2},
     },
-    "evaluate": {"batch_size": 12, "pictures": 6, "expected_pairs": [["bird", "airplane"]]},
+    "evaluate": {
+        "batch_size": 12,
+        "pictures": 6,
+        "expected_pairs": [["bird", "airplane"]],
+        "robustness_images": 6,
+    },
+    "leakage": {"batch_size": 12},
 }
 
 

@@ -12,7 +12,20 @@ import yaml
 from sklearn.datasets import load_digits
 
 from recipes.demo import ROOT, write_random_weights
-from stages import backbone, download, embed, evaluate, fine_tune, grad_cam, resize, subsample, train_head
+from stages import (
+    backbone,
+    download,
+    embed,
+    evaluate,
+    explore,
+    fine_tune,
+    grad_cam,
+    leakage,
+    resize,
+    robustness,
+    subsample,
+    train_head,
+)
 from stages.run import check_parameters
 from transfer.cifar import LabelledImages, write_archive
 from transfer.files import sha256_of
@@ -21,6 +34,7 @@ CLASSES = ("airplane", "bird", "cat")
 TRAIN_IMAGES, TEST_IMAGES = 90, 30
 SETTINGS = {
     "subsample": {"train_size": 60, "val_size": 15, "test_size": None},
+    "explore": {"examples": 4, "interpolation_images": 12, "interpolation_examples": 2},
     "resize": {"size_px": 40, "interpolation": "cubic"},
     "embed": {"batch_size": 16},
     "groups": {"rigid": ["airplane"]},
@@ -30,6 +44,7 @@ SETTINGS = {
         "batch_size": 16,
         "pictures": 9,
         "expected_pairs": [["bird", "airplane"]],
+        "robustness_images": 20,
     },
 }
 
@@ -97,6 +112,16 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "test": "test.npz",
         "metrics": "subsample.json",
     },
+    explore: {
+        "train_split": "train.npz",
+        "val_split": "val.npz",
+        "counts": "subsample.json",
+        "metrics": "explore.json",
+        "classes": "explore_classes.tsv",
+        "examples": "explore_examples.png",
+        "means": "explore_means.png",
+        "interpolation": "explore_interpolation.png",
+    },
     embed: {
         **DATA,
         "backbone": "backbone.safetensors",
@@ -136,6 +161,25 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "errors": "errors.png",
         "suspects": "label_errors.png",
     },
+    leakage: {
+        **TEST,
+        "train_split": "train.npz",
+        "val_split": "val.npz",
+        "train_features": "train_features.npz",
+        "val_features": "val_features.npz",
+        "backbone": "backbone.safetensors",
+        "predictions": "predictions.npz",
+        "metrics": "leakage.json",
+        "pairs": "leakage.tsv",
+        "sheet": "leakage.png",
+    },
+    robustness: {
+        "test_split": "test.npz",
+        "model": "model.safetensors",
+        "metrics": "robustness.json",
+        "table": "robustness.tsv",
+        "chart": "robustness.png",
+    },
     grad_cam: {**TEST, "model": "model.safetensors", "predictions": "predictions.npz", "sheet": "grad_cam.png"},
 }
 
@@ -148,6 +192,6 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (embed, train_head, fine_tune, evaluate, grad_cam):
+    for stage in (explore, embed, train_head, fine_tune, evaluate, leakage, robustness, grad_cam):
         made.run(stage, **FILES[stage])
     return made

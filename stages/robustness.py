@@ -1,0 +1,88 @@
+"""Measure how accuracy falls when the test images come from a bad camera."""
+
+from argparse import Namespace
+from collections.abc import Iterable
+from itertools import islice, product
+
+import numpy as np
+import torch
+from pydantic import Field
+from tqdm import tqdm
+
+from stages.run import Group, run
+from transfer.corruption_chart import Estimate, corruption_chart
+from transfer.corruptions import CORRUPTIONS, STRENGTHS, corrupted
+from transfer.device import best_device, mixed_precision
+from transfer.files import write_json, write_tsv
+from transfer.images import Images
+from transfer.network import Classifier, ModelCard, load_model
+from transfer.resize import Interpolation, resized
+from transfer.scores import wilson_interval
+from transfer.splits import load_split, stratified_positions
+
+
+class Evaluate(Group):
+    elsewhere = ("minimum_macro_f1", "mirror", "pictures", "expected_pairs")
+    batch_size: int = Field(gt=0)
+    robustness_images: int = Field(gt=0)
+
+
+class Resize(Group):
+    elsewhere = ("size_px",)  # the model knows the size that it was trained on
+    interpolation: Interpolation
+
+
+class Parameters(Group):
+    seed: int = Field(ge=0)
+    evaluate: Evaluate
+    resize: Resize
+
+
+@torch.no_grad()
+def hits(
+    model: Classifier, card: ModelCard, pictures: Iterable[np.ndarray], labels: np.ndarray, parameters: Parameters
+) -> int:
+    """Right answers on pictures of 32 pixels, which are upscaled and held a batch at a time."""
+    device, size, remaining = best_device(), parameters.evaluate.batch_size, iter(pictures)
+    found = 0
+    for start in range(0, len(labels), size):
+        large = [resized(each, card.size_px, parameters.resize.interpolation) for each in islice(remaining, size)]
+        batch = Images(np.stack(large), card.preprocessing, device).plain(slice(None))
+        with mixed_precision(device):
+            predicted = model(batch).argmax(1).cpu().numpy()
+        found += int((predicted == labels[start : start + size]).sum())
+    return found
+
+
+def main(parameters: Parameters, files: Namespace) -> None:
+    split = load_split(files.test_split)
+    model, card = load_model(files.model, split.classes)
+    model = model.to(best_device())
+    count = min(parameters.evaluate.robustness_images, len(split.labels))
+    (chosen,) = stratified_positions(split.labels, [count], parameters.seed)
+    images, labels = split.images[chosen], split.labels[chosen]
+
+    def accuracy(pictures: Iterable[np.ndarray]) -> Estimate:
+        right = hits(model, card, pictures, labels, parameters)
+        return right / count, *wilson_interval(right, count)
+
+    clean = accuracy(images)
+    conditions = tqdm(list(product(CORRUPTIONS, STRENGTHS)), desc="robustness", unit="corruption", disable=None)
+    found = {condition: accuracy(corrupted(images, *condition, parameters.seed)) for condition in conditions}
+    mean = float(np.mean([share for share, _, _ in found.values()]))
+    shares = {name: {strength: found[name, strength][0] for strength in STRENGTHS} for name in CORRUPTIONS}
+    write_json(
+        files.metrics,
+        {"images": count, "clean_accuracy": clean[0], "mean_accuracy": mean, "mean_drop": clean[0] - mean, **shares},
+    )
+    columns: list[str] = ["corruption", "strength", "accuracy", "accuracy_ci_low", "accuracy_ci_high"]
+    rows = [dict(zip(columns, (*condition, *estimate), strict=True)) for condition, estimate in found.items()]
+    write_tsv(files.table, rows)
+    said = f"accuracy {mean:.1%} on average under corruption, {clean[0]:.1%} without ({count} test images)"
+    examples = images[[0, count // 2]]
+    corruption_chart(files.chart, clean, found, examples, f"One view, 95 % intervals: {said}", parameters.seed)
+    print(said)
+
+
+if __name__ == "__main__":
+    run(main, Parameters, inputs=["model", "test_split"], outputs=["metrics", "table", "chart"])
