@@ -20,6 +20,7 @@ from stages import (
     explore,
     fine_tune,
     grad_cam,
+    label_errors,
     leakage,
     resize,
     robustness,
@@ -135,8 +136,16 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "metrics": "train_head.json",
         "curves": "train_head.tsv",
     },
+    label_errors: {
+        "train_features": "train_features.npz",
+        "train_split": "train.npz",
+        "suspects": "suspects.npz",
+        "table": "train_label_errors.tsv",
+        "sheet": "train_label_errors.png",
+    },
     fine_tune: {
         **DATA,
+        "suspects": "suspects.npz",
         "backbone": "backbone.safetensors",
         "head": "head.safetensors",
         "model": "model.safetensors",
@@ -192,6 +201,6 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (explore, embed, train_head, fine_tune, evaluate, leakage, robustness, grad_cam):
+    for stage in (explore, embed, label_errors, train_head, fine_tune, evaluate, leakage, robustness, grad_cam):
         made.run(stage, **FILES[stage])
     return made

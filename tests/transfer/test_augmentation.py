@@ -2,19 +2,21 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import affine_transform
 from torchvision.transforms.v2 import functional as reference
 
-from tests.transfer.test_images import UNCHANGED, noise
+from tests.transfer.test_images import SIDE, UNCHANGED, as_pixels, noise
 from transfer.augmentation import Augmentation, Geometry, Motion, augment, build_mix, crop, draw_motion, recolour, warp
 from transfer.images import Images
 
 STILL = Geometry(0.0, 0.0)
 NOTHING = Augmentation(False, 0.0, 0.0, 0.0, 0.0, STILL, STILL)
-COUNT = 6
+COUNT, MARGIN = 6, 3
+SHIFTED = dataclasses.replace(NOTHING, mirror=True, shift_fraction=MARGIN / SIDE)
 
 
 def motion(down: int = 0, right: int = 0, mirrored: bool = False, degrees: float = 0.0, factor: float = 1.0) -> Motion:
@@ -54,6 +56,31 @@ def test_one_resampling_is_scipys(down: int, right: int, mirrored: bool, degrees
     moved = warp(torch.from_numpy(pixels), motion(down, right, mirrored, degrees, factor)).numpy()
     for image, found in zip(pixels, moved, strict=True):
         np.testing.assert_allclose(found, by_scipy(image, down, right, mirrored, degrees, factor), atol=0.02)
+
+
+def shifted(image: np.ndarray, down: int, right: int, mirrored: bool) -> np.ndarray:
+    """The crop that starts `down` and `right` of the corner of an image padded by OpenCV's reflection."""
+    padded = cv2.copyMakeBorder(image, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REFLECT_101)
+    crop = padded[MARGIN + down : MARGIN + down + SIDE, MARGIN + right : MARGIN + right + SIDE]
+    return crop[:, ::-1] if mirrored else crop
+
+
+def test_each_augmented_image_is_one_shift_of_itself_and_all_shifts_occur():
+    pixels = noise(2)
+    images = Images(pixels, UNCHANGED, torch.device("cpu"))
+    torch.manual_seed(0)
+    chosen = torch.arange(2).repeat(1500)
+    results = as_pixels(augment(images, chosen, SHIFTED, chosen == 0))
+    reach = range(-MARGIN, MARGIN + 1)
+    for image in range(2):
+        expected = {
+            shifted(pixels[image], down, right, mirrored).tobytes(): (down, right, mirrored)
+            for down in reach
+            for right in reach
+            for mirrored in (False, True)
+        }
+        drawn = [expected[result.tobytes()] for result in results[image::2]]  # KeyError: no shift gives this image
+        assert set(drawn) == set(expected.values())
 
 
 def test_a_positive_angle_turns_clockwise():
