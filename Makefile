@@ -9,7 +9,7 @@ UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 NAME ?= laptop
 ARGS ?=
 
-.PHONY: help install demo test test-all repro laptop recipe gate compare verify clean-state audit-packages lint clean
+.PHONY: help install demo test test-all fuzz repro laptop recipe gate compare verify clean-state audit-packages lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test: install ## Run the tests
 
 test-all: install ## Run the tests, the long ones too
 	pytest -n 2
+
+fuzz: install ## Feed 100,000 damaged archives and parameter files to their readers (ARGS="--inputs 1000 --seed 1")
+	python -m tests.fuzz $(ARGS)
 
 repro: install ## Run the pipeline of params.yaml; what has not changed is not run again
 	dvc repro

@@ -15,7 +15,8 @@ from stages.run import Group, fingerprint, run
 from transfer.augmentation import Augmentation, Geometry, augment, build_mix
 from transfer.backbones import Preprocessing, load_backbone
 from transfer.class_weights import weights_by_name, weights_from_recall
-from transfer.confusion import clusters
+from transfer.classes import class_labels, confusion_counts
+from transfer.clusters import clusters
 from transfer.device import best_device, choose_algorithms
 from transfer.errors import DataError
 from transfer.files import open_arrays
@@ -26,7 +27,6 @@ from transfer.network import Classifier, ModelCard, build_classifier, load_head,
 from transfer.optimizers import build_optimizer, parameter_groups
 from transfer.saved_state import SavedState, only_one
 from transfer.schedules import ScheduleName, build_schedule
-from transfer.scores import class_labels, confusion_counts
 from transfer.splits import load_labels
 from transfer.training import Plan, Task, fit
 from transfer.unfreezing import Unfreezing, Wave, last_stages

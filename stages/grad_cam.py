@@ -1,22 +1,27 @@
-"""Show with Grad-CAM what right and wrong answers look at."""
+"""Show with class activation maps what right and wrong answers look at."""
 
 from argparse import Namespace
 
 import numpy as np
 from pydantic import Field
-from tqdm import tqdm
 
 from stages.run import Group, run
-from transfer.cam import grad_cam, last_feature_map
+from transfer.cam import TITLES, Method, choose_layer, explain
 from transfer.device import best_device
 from transfer.files import open_arrays
 from transfer.images import Images, open_pixels
 from transfer.network import load_model
-from transfer.pictures import Explained, heat_map_sheet
+from transfer.pictures import Compared, Explained, heat_map_sheet
 from transfer.splits import load_split
+
+PAIRS, ERRORS_A_PAIR = 5, 3
 
 
 class GradCam(Group):
+    method: Method
+    layer: str | None
+    min_map_px: int = Field(ge=2)
+    batch_size: int = Field(gt=0)
     examples: int = Field(ge=1, le=3)
 
 
@@ -30,8 +35,17 @@ def most_confident(probabilities: np.ndarray, among: np.ndarray, count: int) -> 
     return [*map(int, ordered[:count]), *[None] * (count - len(ordered[:count]))]
 
 
+def confused_pairs(labels: np.ndarray, predicted: np.ndarray, count: int) -> list[tuple[tuple[int, int], np.ndarray]]:
+    """The pairs of classes with most errors, in either direction, and the places of these; ties in label order."""
+    wrong = np.flatnonzero(labels != predicted)
+    both = np.sort(np.stack([labels[wrong], predicted[wrong]], axis=1).astype(int), axis=1)
+    pairs, of, errors = np.unique(both, axis=0, return_inverse=True, return_counts=True)
+    ranked = np.argsort(-errors, kind="stable")[:count]
+    return [((int(pairs[i, 0]), int(pairs[i, 1])), wrong[of.ravel() == i]) for i in ranked]
+
+
 def main(parameters: Parameters, files: Namespace) -> None:
-    count = parameters.grad_cam.examples
+    wanted = parameters.grad_cam
     split = load_split(files.test_split)
     with open_arrays(files.predictions, "probabilities") as arrays:
         probabilities = arrays["probabilities"]
@@ -39,24 +53,43 @@ def main(parameters: Parameters, files: Namespace) -> None:
     model, card = load_model(files.model, split.classes, pixels.shape[1])
     images = Images(pixels, card.preprocessing, best_device())
     model = model.to(best_device())
-    layer, map_px = last_feature_map(model, images.plain(slice(0, 1)))
+    layer = choose_layer(model, images.plain(slice(0, 1)), wanted.layer, wanted.min_map_px)
     predicted = probabilities.argmax(1)
 
-    def explain(place: int | None) -> Explained | None:
-        if place is None:
-            return None
-        (heat,) = grad_cam(model, layer, images.plain(slice(place, place + 1)), predicted[[place]])
-        return Explained(pixels[place], heat, int(split.labels[place]), probabilities[place])
-
-    rows = []
-    for label, name in enumerate(tqdm(split.classes, desc="grad_cam", unit="class", disable=None)):
+    by_class = []
+    for label, name in enumerate(split.classes):
         own, right = split.labels == label, predicted == split.labels
-        right_places = most_confident(probabilities, np.flatnonzero(own & right), count)
-        wrong_places = most_confident(probabilities, np.flatnonzero(own & ~right), count)
-        rows.append((name, [explain(place) for place in [*right_places, *wrong_places]]))
-    title = f"Grad-CAM for the predicted class, surest answers, maps of {map_px} × {map_px}"
-    columns = ["right: image, heat map, overlay"] * count + ["wrong (truth → answer)"] * count
-    heat_map_sheet(files.sheet, rows, columns, split.classes, title)
+        right_places = most_confident(probabilities, np.flatnonzero(own & right), wanted.examples)
+        wrong_places = most_confident(probabilities, np.flatnonzero(own & ~right), wanted.examples)
+        by_class.append((name, [*right_places, *wrong_places]))
+    by_pair = [
+        (f"{split.classes[one]} / {split.classes[other]}", most_confident(probabilities, places, ERRORS_A_PAIR))
+        for (one, other), places in confused_pairs(split.labels, predicted, PAIRS)
+    ] or [("no errors", [None] * ERRORS_A_PAIR)]
+
+    shown = np.array(sorted({i for _, row in [*by_class, *by_pair] for i in row if i is not None}), dtype=np.int64)
+    targets = np.concatenate([predicted[shown], split.labels[shown]])
+    maps = explain(model, layer.module, images, np.tile(shown, 2), targets, wanted.method, wanted.batch_size)
+    said, true = (dict(zip(map(int, shown), half, strict=True)) for half in np.split(maps, 2))
+
+    def one_map(i: int | None) -> Explained | None:
+        return None if i is None else Explained(pixels[i], said[i], int(split.labels[i]), probabilities[i])
+
+    def two_maps(i: int | None) -> Compared | None:
+        return None if i is None else Compared(pixels[i], (true[i], said[i]), int(split.labels[i]), probabilities[i])
+
+    title, columns = TITLES[wanted.method], ["image, heat map, overlay"] * ERRORS_A_PAIR
+    examples = ["right"] * wanted.examples + ["wrong (truth → answer)"] * wanted.examples
+    rows = [(name, [one_map(i) for i in places]) for name, places in by_class]
+    about = f"{title} for the predicted class, surest answers\n{layer.description}"
+    heat_map_sheet(files.sheet, rows, examples, split.classes, about)
+    rows = [(name, [one_map(i) for i in places]) for name, places in by_pair]
+    about = f"{title} of the surest errors in the most confused pairs (truth → answer)\n{layer.description}"
+    heat_map_sheet(files.errors, rows, columns, split.classes, about)
+    columns = ["image, map for the truth, for the answer"] * ERRORS_A_PAIR
+    rows = [(name, [two_maps(i) for i in places]) for name, places in by_pair]
+    about = f"{title} of the same errors for the true and for the predicted class\n{layer.description}"
+    heat_map_sheet(files.pairs, rows, columns, split.classes, about)
 
 
 if __name__ == "__main__":
@@ -64,5 +97,5 @@ if __name__ == "__main__":
         main,
         Parameters,
         inputs=["model", "test_split", "test_pixels", "predictions"],
-        outputs=["sheet"],
+        outputs=["sheet", "errors", "pairs"],
     )

@@ -22,6 +22,7 @@ from transfer.errors import InterruptedRunError, ParameterError, PipelineError
 from transfer.files import sha256_of
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST_SHOWN = 200
 
 
 class Group(BaseModel):
@@ -50,7 +51,9 @@ def load_parameters(model: type[P], path: Path) -> P:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(f"{path}: no such file; run from the root of the repository") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # any kind: a 13th month, an integer of 5,000 digits, a thousand brackets ...
         raise ParameterError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
         raise ParameterError(f"{path}: holds no parameters; it must map names to values")
@@ -68,15 +71,23 @@ def check_parameters(model: type[P], content: dict[str, Any]) -> P:
 def _one_line(model: type[Group], error: ValidationError) -> str:
     first, *more = error.errors()
     # Members of a union add their own names to the place; parameters are what params.yaml can hold.
-    key = ".".join(str(part) for part in first["loc"])
+    key = " ".join(".".join(str(part) for part in first["loc"]).split())
     if first["type"] == "missing":
         text = f"{key}: missing; add it to params.yaml"
     elif first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(first["loc"][-1]), _siblings(model, first["loc"]), n=1)
-        text = f"{key} = {first['input']!r}: unknown parameter" + (f"; did you mean {close[0]}?" if close else "")
+        text = f"{key} = {_shown(first['input'])}: unknown parameter" + (f"; did you mean {close[0]}?" if close else "")
     else:
-        text = f"{key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+        text = f"{key} = {_shown(first['input'])}: {first['msg'].removeprefix('Value error, ')}"
     return text + (f" (and {len(more)} more)" if more else "")
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an integer with more digits than Python writes
+        return "a number too long to show"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _siblings(model: type[Group], place: tuple[int | str, ...]) -> list[str]:
@@ -93,11 +104,13 @@ def run(
     parameters: type[Group],
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
+    several: Sequence[str] = (),
 ) -> Never:
     """Run a stage from the command line and exit: 0, 1 on an error told in one line, 128 + n on signal n.
 
     `inputs` and `outputs` become required options `--NAME PATH`, given to `main` as paths with
     `params` (the parameter file) and `state` (an ignored folder for what outlives a killed run).
+    Each of `several` is an input `--NAME PATH ...` of any number of files, given as a list.
     """
     module = sys.modules["__main__"]
     name = Path(str(module.__file__)).stem
@@ -105,6 +118,10 @@ def run(
     for option in [*inputs, *outputs]:
         kind = "read" if option in inputs else "written"
         parser.add_argument(f"--{option.replace('_', '-')}", type=Path, required=True, help=f"file that is {kind}")
+    for option in several:
+        parser.add_argument(
+            f"--{option.replace('_', '-')}", type=Path, nargs="+", required=True, help="files that are read"
+        )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameters (default %(default)s)")
     parser.add_argument("--state", type=Path, required=True, help="folder for resume state and timings")
     files = parser.parse_args()

@@ -4,20 +4,20 @@ import errno
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from transfer.errors import WeightsError
-from transfer.tensors import load_tensors, save_tensors
+from transfer.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """What a network expects of its input: RGB in [0, 1], less `mean`, divided by `std`, a channel."""
 
+    __pydantic_config__ = DESCRIBED
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     channels: str = "RGB"
@@ -63,7 +63,7 @@ def empty_model(architecture: str) -> nn.Module:
 def read_state_dict(path: Path, architecture: str) -> dict[str, Tensor]:
     """Read a downloaded .pth, refusing anything but tensors, and check it against the architecture.
 
-    Raises WeightsError naming the first tensor that is missing, unknown or of another shape.
+    Raises WeightsError naming the first tensor that is missing, unknown or of another shape or type.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -76,25 +76,15 @@ def read_state_dict(path: Path, architecture: str) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: not a file of plain weights ({reason}); nothing in it was executed") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: holds no state dict of tensors; save `model.state_dict()`")
-    wanted = {name: tuple(tensor.shape) for name, tensor in empty_model(architecture).state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    for name in [*wanted, *found]:
-        if wanted.get(name) != found.get(name):
-            raise WeightsError(
-                f"{path}: not weights of {architecture}: {name} is {_shape(found.get(name))} in the file, "
-                f"{_shape(wanted.get(name))} in the architecture"
-            )
+    check_tensors(path, architecture, state, empty_model(architecture).state_dict())
     return dict(state)
-
-
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "absent" if shape is None else str(list(shape))
 
 
 @dataclass(frozen=True)
 class Backbone:
     """Pretrained weights under torchvision's names, with the preprocessing they were trained with."""
 
+    __pydantic_config__ = DESCRIBED
     architecture: str
     state: dict[str, Tensor]
     preprocessing: Preprocessing
@@ -106,12 +96,17 @@ def save_backbone(path: Path, backbone: Backbone) -> None:
     save_tensors(path, backbone.state, about)
 
 
+def architecture_in(path: Path, name: str) -> nn.Module:
+    """`empty_model(name)`, or WeightsError if torchvision has none of that name."""
+    try:
+        return empty_model(name)
+    except ValueError:
+        raise WeightsError(f"{path}: made for {name!r}, which torchvision does not have") from None
+
+
 def load_backbone(path: Path) -> Backbone:
-    """Read what `save_backbone` wrote."""
+    """Read what `save_backbone` wrote. Raises WeightsError if the file holds anything else."""
     state, about = load_tensors(path)
-    return Backbone(about["architecture"], state, preprocessing_from(about["preprocessing"]))
-
-
-def preprocessing_from(about: Mapping[str, Any]) -> Preprocessing:
-    """Rebuild a Preprocessing from its JSON form."""
-    return Preprocessing(tuple(about["mean"]), tuple(about["std"]), about["channels"])
+    backbone = described(path, Backbone, about, state=state)
+    check_tensors(path, backbone.architecture, state, architecture_in(path, backbone.architecture).state_dict())
+    return backbone

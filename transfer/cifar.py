@@ -24,7 +24,9 @@ from transfer.files import CHUNK_BYTES, open_arrays, whole, write_arrays
 
 SIDE_PX = 32
 RECORD_BYTES = 1 + 3 * SIDE_PX * SIDE_PX
-LARGEST_MEMBER_BYTES = 200_000 * RECORD_BYTES
+LARGEST_MEMBER_BYTES = 200_000 * RECORD_BYTES  # also of all members together
+LARGEST_CLASS_LIST_BYTES = 1 << 16
+LARGEST_HEADERS_BYTES = 1 << 18  # all that belongs to no member: headers, names, padding
 FOLDER = "cifar-10-batches-bin"
 CLASSES = "batches.meta.txt"
 TEST = "test_batch.bin"
@@ -82,30 +84,56 @@ def read_archive(path: Path) -> Archive:
 
 def _read_members(path: Path) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
+    claimed = 0
     try:
-        with _unpacked(path) as content, tarfile.open(fileobj=content, mode="r|") as archive:
-            for member in tqdm(archive, desc="read", unit="file", disable=None, leave=False):
-                name = member.name.rsplit("/", 1)[-1]
-                if member.size > LARGEST_MEMBER_BYTES:
-                    raise ArchiveError(
-                        f"{path}: {name!r} claims {member.size} bytes, more than {LARGEST_MEMBER_BYTES}; refused"
-                    )
-                if name != CLASSES and name != TEST and not re.fullmatch(r"data_batch_[1-9]\d{0,2}\.bin", name):
-                    continue
-                stream = archive.extractfile(member) if member.isreg() else None
-                if stream is None or name in members:
-                    raise ArchiveError(f"{path}: {name} is a link, a folder or there twice; refused")
-                members[name] = stream.read()
-            # A tar ends in two empty blocks. tarfile takes a damaged header for the first of them.
-            if any(archive.fileobj.read(tarfile.BLOCKSIZE)):
-                raise tarfile.ReadError("a damaged header")
-            while archive.fileobj.read(CHUNK_BYTES):  # a packed file's checksum is compared at its end
-                pass
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, OSError) as error:
+        with _unpacked(path) as content:
+            bounded = _Bounded(content, LARGEST_HEADERS_BYTES)
+            with tarfile.open(fileobj=bounded, mode="r|") as archive:
+                for member in tqdm(archive, desc="read", unit="file", disable=None, leave=False):
+                    name, plain = member.name.rsplit("/", 1)[-1], member.isreg() and not member.issparse()
+                    most = LARGEST_CLASS_LIST_BYTES if name == CLASSES else LARGEST_MEMBER_BYTES - claimed
+                    if member.size > most:
+                        raise ArchiveError(
+                            f"{path}: {name[:80]!r} claims {member.size} bytes, more than {most}; refused"
+                        )
+                    if plain:
+                        claimed += member.size
+                        bounded.left += member.size
+                    if name != CLASSES and name != TEST and not re.fullmatch(r"data_batch_[1-9]\d{0,2}\.bin", name):
+                        continue
+                    stream = archive.extractfile(member) if plain else None
+                    if stream is None or name in members:
+                        raise ArchiveError(f"{path}: {name} is no plain file or there twice; refused")
+                    members[name] = stream.read()
+                # A tar ends in two empty blocks. tarfile takes a damaged header for the first of them.
+                if any(archive.fileobj.read(tarfile.BLOCKSIZE)):
+                    raise tarfile.ReadError("a damaged header")
+                while archive.fileobj.read(CHUNK_BYTES):  # a packed file's checksum is compared at its end
+                    pass
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, RecursionError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ArchiveError(f"{path}: damaged or not a tar archive ({error}); fetch it again") from None
+        reason = " ".join(str(error).split())
+        raise ArchiveError(f"{path}: damaged or not a tar archive ({reason}); fetch it again") from None
     return members
+
+
+class _Bounded(io.RawIOBase):
+    """A stream of which `left` more bytes can be read.
+
+    tarfile takes headers of any length into memory, and gigabytes of them pack into a megabyte.
+    """
+
+    def __init__(self, stream: io.BufferedIOBase, left: int) -> None:
+        self._stream = stream
+        self.left = left
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._stream.read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise ValueError(f"more than {LARGEST_HEADERS_BYTES} bytes that belong to no file")
+        return content
 
 
 def _unpacked(path: Path) -> io.BufferedIOBase:

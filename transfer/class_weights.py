@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from transfer.scores import class_labels
+from transfer.classes import class_labels
 
 LOWEST_RECALL = 0.1  # a class that is never found weighs as much as one that is found in a tenth of the cases
 

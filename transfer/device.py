@@ -1,8 +1,11 @@
 """Where to compute: the best device that is there, never a choice that a parameter makes."""
 
 import os
+import platform
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import torch
 
@@ -50,3 +53,12 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type.upper()}, {torch.get_num_threads()} threads"
+
+
+def hardware(device: torch.device) -> str:
+    """The product's name, such as `NVIDIA H200` or `AMD EPYC`: the GPU's, or else the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    listed = Path("/proc/cpuinfo")  # Linux has it; elsewhere Python's own answer is the name
+    named = re.search(r"^model name\s*:\s*(.+)$", listed.read_text() if listed.exists() else "", flags=re.MULTILINE)
+    return named[1] if named else platform.processor() or platform.machine()

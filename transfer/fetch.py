@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import re
 import ssl
 import time
 import urllib.error
@@ -42,6 +43,8 @@ def fetch(address: str, keep: Path, timeout_s: float) -> Path:
     Raises DownloadError. Whether the bytes are the right ones is for the caller to check; a file
     found to be wrong should be deleted, or the next call would find it complete.
     """
+    if (masked := _masked(address)) != address:
+        raise DownloadError(f"{masked}: holds a user or a password, which git would keep; give an address without")
     try:
         scheme = urlsplit(address).scheme
         if scheme in ("", "file"):
@@ -52,6 +55,11 @@ def fetch(address: str, keep: Path, timeout_s: float) -> Path:
         return _in_several_tries(address, scheme, keep, timeout_s)
     except ValueError as error:  # of urllib, for this address or one that a server sends on to
         raise DownloadError(f"{address}: leads to something that is no address ({error}); check it") from None
+
+
+def _masked(address: str) -> str:
+    """The address without what stands between its // and an @."""
+    return re.sub(r"^([a-z][a-z0-9+.-]*:)?//[^/?#]*@", r"\1//***@", address, flags=re.IGNORECASE)
 
 
 def _local_file(address: str, scheme: str) -> Path:
@@ -169,7 +177,9 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         if not _is_safe(newurl) or (req.type == "https" and urlsplit(newurl).scheme != "https"):
-            raise DownloadError(f"{req.full_url}: redirected to {newurl}, which is not https; give another address")
+            raise DownloadError(
+                f"{req.full_url}: redirected to {_masked(newurl)}, which is not https; give another address"
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -45,8 +45,10 @@ def whole(path: Path) -> Iterator[Path]:
             _remove(path)
         partial.replace(path)
         _sync(path.parent)
-    except BaseException:
+    except BaseException as error:
         _remove(partial)
+        if isinstance(error, OSError) and error.filename in (None, str(partial)):
+            error.filename = str(path)  # a full disk alone does not say which file did not fit
         raise
 
 

@@ -7,15 +7,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from transfer.backbones import Backbone, Preprocessing, empty_model, preprocessing_from
+from transfer.backbones import Backbone, Preprocessing, architecture_in, empty_model
 from transfer.errors import WeightsError
-from transfer.tensors import load_tensors, save_tensors
+from transfer.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
 class HeadShape:
     """Layers of a head: widths of the hidden layers ([] is linear), batch normalisation, dropout share."""
 
+    __pydantic_config__ = DESCRIBED
     features: int
     hidden: tuple[int, ...]
     batch_norm: bool
@@ -74,6 +75,7 @@ class Classifier(nn.Module):
 class Head:
     """A trained head: its weights, shape and class names, and the epochs it was trained."""
 
+    __pydantic_config__ = DESCRIBED
     shape: HeadShape
     state: dict[str, Tensor]
     classes: tuple[str, ...]
@@ -86,19 +88,27 @@ def save_head(path: Path, head: Head) -> None:
 
 
 def load_head(path: Path) -> Head:
-    """Read what `save_head` wrote."""
+    """Read what `save_head` wrote. Raises WeightsError if the file holds anything else."""
     state, about = load_tensors(path)
-    return Head(_shape_from(about["shape"]), state, tuple(about["classes"]), about["epochs"])
+    head = described(path, Head, about, state=state)
+    check_tensors(path, "such a head", state, _empty_head(path, head.shape).state_dict())
+    return head
 
 
-def _shape_from(about: dict) -> HeadShape:
-    return HeadShape(**{**about, "hidden": tuple(about["hidden"])})
+def _empty_head(path: Path, shape: HeadShape) -> nn.Module:
+    """The head without memory for its weights."""
+    try:
+        with torch.device("meta"):
+            return build_head(shape)
+    except (RuntimeError, ValueError) as error:
+        raise WeightsError(f"{path}: no head can be {shape} ({error})") from None
 
 
 @dataclass(frozen=True)
 class ModelCard:
     """What a saved classifier needs to be used: architecture, head, class names, preprocessing, input side."""
 
+    __pydantic_config__ = DESCRIBED
     architecture: str
     head: HeadShape
     classes: tuple[str, ...]
@@ -127,22 +137,18 @@ def save_model(path: Path, model: Classifier, card: ModelCard) -> None:
 def load_model(path: Path, classes: Sequence[str], size_px: int | None = None) -> tuple[Classifier, ModelCard]:
     """Read a classifier for images of `size_px` of the given classes, in channels-last layout, ready to evaluate.
 
-    Raises WeightsError if it was trained for other classes or another size; without `size_px` any size will do.
+    Raises WeightsError if the file holds anything else, or was trained for other classes or another size;
+    without `size_px` any size will do.
     """
     state, about = load_tensors(path)
-    card = ModelCard(
-        about["architecture"],
-        _shape_from(about["head"]),
-        tuple(about["classes"]),
-        preprocessing_from(about["preprocessing"]),
-        about["size_px"],
-    )
+    card = described(path, ModelCard, about)
     if card.classes != tuple(classes):
         raise WeightsError(f"{path}: trained for classes {list(card.classes)}, the data has {list(classes)}")
     if size_px is not None and card.size_px != size_px:
         raise WeightsError(f"{path}: trained on {card.size_px} pixels, the data has {size_px}; resize it to match")
-    backbone = empty_model(card.architecture)
+    backbone = architecture_in(path, card.architecture)
     backbone.set_submodule(last_linear(backbone), nn.Identity())
-    model = Classifier(backbone, build_head(card.head))
+    model = Classifier(backbone, _empty_head(path, card.head))
+    check_tensors(path, f"such a {card.architecture}", state, model.state_dict())
     model.load_state_dict(state, assign=True)
     return model.to(memory_format=torch.channels_last).eval(), card

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import matplotlib
 import numpy as np
 
@@ -15,6 +16,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+# Images of 32 pixels, enlarged for the network, and their maps hold no more; a sheet of larger ones is megabytes.
+PANE_PX = 48
 RIGHT, WRONG = "#1a7f37", "#cf222e"  # told apart by lightness too, and wrong ones by their caption
 
 
@@ -122,6 +125,52 @@ class Explained:
     probabilities: np.ndarray
 
 
+@dataclass(frozen=True)
+class Compared:
+    """One wrongly answered image (H, W, 3) uint8 with its maps (H, W) for the true and for the predicted class."""
+
+    pixels: np.ndarray
+    heats: Sequence[np.ndarray]
+    label: int
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pane:
+    """One picture of a sheet (H, W, 3) uint8, drawn at PANE_PX: caption, its colour, frame or not, words over it."""
+
+    pixels: np.ndarray
+    caption: str = ""
+    colour: str | None = None
+    framed: bool = False
+    note: str = ""
+
+
+def panes_of(example: Explained | Compared, classes: Sequence[str]) -> list[Pane]:
+    """Image, heat map and overlay; or image, overlay for the true class and overlay for the answer."""
+    label, predicted = example.label, int(example.probabilities.argmax())
+    colour = RIGHT if predicted == label else WRONG
+    framed = Pane(example.pixels, colour=colour, framed=True)
+    if isinstance(example, Compared):
+        overlays = [
+            Pane(
+                overlay(example.pixels, heat),
+                f"{classes[target]} {percent(float(example.probabilities[target]))}",
+                shown,
+                note=_no_evidence(heat),
+            )
+            for heat, target, shown in zip(example.heats, (label, predicted), (None, WRONG), strict=True)
+        ]
+        return [framed, *overlays]
+    caption = caption_of(label, example.probabilities, classes)
+    heat_map = Pane(heat_colours(example.heat), caption, colour, note=_no_evidence(example.heat))
+    return [framed, heat_map, Pane(overlay(example.pixels, example.heat))]
+
+
+def _no_evidence(heat: np.ndarray) -> str:
+    return "" if heat.any() else "no evidence\nfor the class"
+
+
 def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """Lay a map (H, W) in [0, 1] over an image (H, W, 3) uint8: half image, half colour."""
     return (0.5 * pixels + 0.5 * heat_colours(heat)).round().astype(np.uint8)
@@ -134,52 +183,49 @@ def heat_colours(heat: np.ndarray) -> np.ndarray:
 
 def heat_map_sheet(
     path: Path,
-    rows: Sequence[tuple[str, Sequence[Explained | None]]],
+    rows: Sequence[tuple[str, Sequence[Explained | Compared | None]]],
     columns: Sequence[str],
     classes: Sequence[str],
     title: str,
 ) -> None:
-    """A sheet with a row a class: for each example its image, heat map and overlay; None leaves a gap.
+    """A sheet with a row of examples under each title, three pictures an example (see `panes_of`); None is a gap.
 
     `rows` are (row title, examples), `columns` the titles over the examples.
     """
     count = len(columns)
-    figure = plt.figure(figsize=(1.3 * 3 * count + 1.2, 1.42 * len(rows) + 1.0))
+    pane_in, row_in, top_in = 1.05, 1.2, 0.3 + 0.2 * title.count("\n") + 0.6
+    figure = plt.figure(figsize=(pane_in * 3 * count + 0.5, row_in * len(rows) + top_in))
+    width, height = figure.get_size_inches()
     grid = figure.add_gridspec(
         len(rows), 4 * count - 1, width_ratios=([1, 1, 1, 0.12] * count)[:-1],
-        left=0.07 if count > 1 else 0.12, right=0.99, top=1 - 0.95 / figure.get_figheight(), bottom=0.01,
-        wspace=0.04, hspace=0.28,
+        left=0.3 / width, right=1 - 0.08 / width, top=1 - top_in / height, bottom=0.08 / height,
+        wspace=0.04, hspace=0.2,
     )  # fmt: skip
     for row, (name, examples) in enumerate(rows):
         for column, example in enumerate(examples):
-            panes = [figure.add_subplot(grid[row, 4 * column + i]) for i in range(3)]
+            places = [figure.add_subplot(grid[row, 4 * column + i]) for i in range(3)]
             if column == 0:
-                panes[0].set_ylabel(name, fontsize=9)
+                places[0].set_ylabel(name, fontsize=9)
             if example is None:
-                for pane in panes:
-                    pane.set(xticks=[], yticks=[])
-                    pane.set_frame_on(False)
-                panes[1].text(0.5, 0.5, "none", ha="center", va="center", color="gray", fontsize=8)
+                for place in places:
+                    place.set(xticks=[], yticks=[])
+                    place.set_frame_on(False)
+                places[1].text(0.5, 0.5, "none", ha="center", va="center", color="gray", fontsize=8)
                 continue
-            right = example.probabilities.argmax() == example.label
-            colour = RIGHT if right else WRONG
-            show_pixels(panes[0], example.pixels, colour=colour)
-            show_pixels(panes[1], heat_colours(example.heat), caption_of(example.label, example.probabilities, classes))
-            panes[1].title.set_color(colour)
-            show_pixels(panes[2], overlay(example.pixels, example.heat))
-            if not example.heat.any():
-                panes[1].text(
-                    0.5,
-                    0.5,
-                    "no evidence\nfor the class",
-                    ha="center",
-                    va="center",
-                    color="white",
-                    fontsize=7,
-                    transform=panes[1].transAxes,
-                )
+            for place, pane in zip(places, panes_of(example, classes), strict=True):
+                show_pane(place, pane)
     for column, text in enumerate(columns):
         box = grid[0, 4 * column : 4 * column + 3].get_position(figure)
-        figure.text((box.x0 + box.x1) / 2, 1 - 0.62 / figure.get_figheight(), text, ha="center", fontsize=10)
-    figure.suptitle(title, fontsize=11, y=1 - 0.12 / figure.get_figheight(), va="top")
+        figure.text((box.x0 + box.x1) / 2, 1 - (top_in - 0.3) / height, text, ha="center", fontsize=9)
+    figure.suptitle(title, fontsize=11, y=1 - 0.1 / height, va="top")
     save_figure(path, figure)
+
+
+def show_pane(axes: Axes, pane: Pane) -> None:
+    """Draw one picture of a sheet."""
+    pixels = pane.pixels
+    if len(pixels) > PANE_PX:
+        pixels = cv2.resize(pixels, (PANE_PX, PANE_PX), interpolation=cv2.INTER_AREA)
+    show_pixels(axes, pixels, pane.caption, pane.colour if pane.framed else None)
+    axes.title.set_color(pane.colour or "black")
+    axes.text(0.5, 0.5, pane.note, ha="center", va="center", color="white", fontsize=7, transform=axes.transAxes)

@@ -16,21 +16,24 @@ from tests.pipeline.workspace import ROOT, dvc, graph_of, leaves, read_yaml, set
 from transfer.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
-FROM_EVALUATE = ["evaluate", "leakage", "grad_cam"]
-FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "robustness"]
+FROM_EVALUATE = ["evaluate", "leakage", "grad_cam", "report"]
+FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "robustness", "audit"]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", "label_errors", *FROM_HEAD]
 FROM_SUBSAMPLE = ["subsample", "explore", *RESIZE, *FROM_EMBED]
 
-# Parameter or group: stages that read it, and all stages that may have to run again.
+# Parameter or group: stages that read it beside report, which shows all, and all that may have to run again.
 RERUNS = {
-    "seed": (["subsample", "label_errors", "train_head", "fine_tune", "evaluate", "robustness"], FROM_SUBSAMPLE),
+    "seed": (
+        ["subsample", "label_errors", "train_head", "fine_tune", "evaluate", "robustness", "audit"],
+        FROM_SUBSAMPLE,
+    ),
     "groups": (["fine_tune", "evaluate"], FROM_FINE_TUNE),
     "label_errors": (["label_errors"], ["label_errors", *FROM_FINE_TUNE]),
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
     "backbone": (["backbone"], ["backbone", *FROM_EMBED, "leakage"]),
     "subsample": (["subsample"], FROM_SUBSAMPLE),
-    "explore": (["explore"], ["explore"]),
+    "explore": (["explore"], ["explore", "report"]),
     "resize.size_px": (["explore", *RESIZE], ["explore", *RESIZE, *FROM_EMBED]),
     "resize.interpolation": ([*RESIZE, "robustness"], [*RESIZE, *FROM_EMBED]),
     "embed": (["embed"], FROM_EMBED),
@@ -45,9 +48,14 @@ RERUNS = {
     "evaluate.batch_size": (["evaluate", "robustness"], [*FROM_EVALUATE, "robustness"]),
     "evaluate.pictures": (["evaluate"], FROM_EVALUATE),
     "evaluate.expected_pairs": (["evaluate"], FROM_EVALUATE),
-    "evaluate.robustness_images": (["robustness"], ["robustness"]),
-    "leakage": (["leakage"], ["leakage"]),
-    "grad_cam": (["grad_cam"], ["grad_cam"]),
+    "evaluate.robustness_images": (["robustness"], ["robustness", "report"]),
+    "leakage": (["leakage"], ["leakage", "report"]),
+    "grad_cam.method": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
+    "grad_cam.layer": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
+    "grad_cam.min_map_px": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
+    "grad_cam.batch_size": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
+    "grad_cam.examples": (["grad_cam"], ["grad_cam", "report"]),
+    "audit": (["audit"], ["audit", "report"]),
 }
 PARAMETERS = sorted(leaves(read_yaml(ROOT / "params.yaml")))
 
@@ -87,7 +95,7 @@ def test_a_parameter_reaches_the_stages_that_read_it_and_what_follows(unchanged:
     finally:
         (unchanged / "params.yaml").write_bytes(parameters)
     readers, reruns = RERUNS[row]
-    assert changed == set(readers)
+    assert changed == {*readers, "report"}
     assert following == set(reruns)
 
 
@@ -99,9 +107,10 @@ def append_comment(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "readers"),
     [
-        ("transfer/cam.py", ["grad_cam"]),
-        ("transfer/scores.py", ["explore", "evaluate", "leakage", "robustness"]),
+        ("transfer/cam.py", ["grad_cam", "audit"]),
+        ("transfer/scores.py", ["explore", "evaluate", "leakage", "robustness", "report"]),
         ("transfer/label_errors.py", ["label_errors", "evaluate"]),
+        ("transfer/claims.py", ["report"]),
         ("transfer/training.py", ["train_head", "fine_tune"]),
         ("transfer/resize.py", ["explore", *RESIZE, "leakage", "robustness"]),
         ("stages/embed.py", ["embed"]),
@@ -114,8 +123,8 @@ def test_a_module_reaches_the_stages_that_import_it(finished: Path, module: str,
 
 
 def test_a_touched_module_reruns_its_stage(finished: Path) -> None:
-    append_comment(finished / "transfer/cam.py")
-    assert stages_run(dvc(finished, "repro").stdout) == ["grad_cam"]
+    append_comment(finished / "transfer/foreground.py")
+    assert stages_run(dvc(finished, "repro").stdout) == ["audit"]
 
 
 def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
@@ -124,13 +133,18 @@ def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
     assert stages_run(dvc(finished, "repro").stdout) == ["evaluate"]
 
 
+def test_a_touched_template_reruns_the_report(finished: Path) -> None:
+    append_comment(finished / "stages/report.md.j2")
+    assert stages_run(dvc(finished, "repro").stdout) == ["report"]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "run"),
     [
-        ("download.timeout_s", 31, ["download"]),
-        ("grad_cam.examples", 2, ["grad_cam"]),
+        ("download.timeout_s", 31, ["download", "report"]),
+        ("grad_cam.examples", 2, ["grad_cam", "report"]),
         ("evaluate.mirror", False, FROM_EVALUATE),
-        ("evaluate.robustness_images", 4, ["robustness"]),
+        ("evaluate.robustness_images", 4, ["robustness", "report"]),
     ],
 )
 def test_a_changed_parameter_really_reruns(finished: Path, name: str, value: float, run: list[str]) -> None:
@@ -145,13 +159,14 @@ def test_another_batch_size_reruns_training_only_if_features_differ(finished: Pa
     assert stages_run(dvc(finished, "repro", "embed").stdout) == ["embed"]
     differ = before != [path.read_bytes() for path in features]
     changed, _ = changed_and_following(finished)
-    assert changed == ({"train_head", "leakage"} if differ else set())
+    assert changed - {"report"} == ({"train_head", "leakage"} if differ else set())
 
 
-def test_the_same_images_in_another_container_rerun_only_download(finished: Path, tmp_path: Path) -> None:
+def test_the_same_images_in_another_container_rerun_no_work_on_them(finished: Path, tmp_path: Path) -> None:
     archive = Path(read_yaml(finished / "params.yaml")["download"]["url"])
     mirror = tmp_path / "images.tar"
     mirror.write_bytes(gzip.decompress(archive.read_bytes()))
     set_parameter(finished, "download.url", str(mirror))
     set_parameter(finished, "download.sha256", sha256_of(mirror))
-    assert stages_run(dvc(finished, "repro").stdout) == ["download"]
+    # Of what follows only the report, which names the archive's digest.
+    assert stages_run(dvc(finished, "repro").stdout) == ["download", "report"]

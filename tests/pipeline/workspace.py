@@ -48,6 +48,8 @@ SMALLEST_RUN = {
         "robustness_images": 6,
     },
     "leakage": {"batch_size": 12},
+    "grad_cam": {"min_map_px": 4},
+    "audit": {"images": 6, "faithfulness_images": 2, "sanity_images": 2},
 }
 
 

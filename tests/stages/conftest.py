@@ -1,9 +1,11 @@
 """A tiny real run of every stage, made once a session: digits of three kinds under CIFAR-10 names."""
 
 import hashlib
+import re
 from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from sklearn.datasets import load_digits
 
 from recipes.demo import ROOT, write_random_weights
 from stages import (
+    audit,
     backbone,
     download,
     embed,
@@ -22,6 +25,7 @@ from stages import (
     grad_cam,
     label_errors,
     leakage,
+    report,
     resize,
     robustness,
     subsample,
@@ -59,6 +63,8 @@ def tiny_parameters(archive: Path, weights: Path) -> dict:
     parameters["train"].update(lr=0.001, batch_size=15)
     parameters["train"]["head"].update(hidden=[16], epochs=3, batch_size=15)
     parameters["train"]["fine_tune"].update(epochs=2)
+    parameters["grad_cam"].update(min_map_px=3, batch_size=8)
+    parameters["audit"].update(images=12, faithfulness_images=3, sanity_images=2)
     return parameters
 
 
@@ -90,9 +96,12 @@ class Arena:
         files = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
-    def run(self, stage: ModuleType, parameters: dict | None = None, /, **files: str) -> None:
+    def run(self, stage: ModuleType, parameters: dict | None = None, /, **files: str | list[str]) -> None:
         checked = check_parameters(stage.Parameters, parameters or self.parameters)
-        paths = {option: self.file(name) for option, name in files.items()}
+        paths = {
+            option: self.file(names) if isinstance(names, str) else [self.file(name) for name in names]
+            for option, names in files.items()
+        }
         stage.main(checked, Namespace(state=self.file("state"), params=Path("params.yaml"), **paths))
 
 
@@ -103,7 +112,18 @@ DATA = {
     "val_pixels": "val.npy",
 }
 TEST = {"test_split": "test.npz", "test_pixels": "test.npy"}
-FILES: dict[ModuleType, dict[str, str]] = {
+EVIDENCE = [
+    *("download.json", "backbone.json", "subsample.json"),
+    *("explore.json", "explore_examples.png", "explore_means.png", "explore_interpolation.png"),
+    *("train_head.json", "train_head.tsv", "fine_tune.json", "fine_tune.tsv"),
+    *("evaluate.json", "per_class.tsv", "confusion.tsv", "clusters.tsv", "pairs.tsv"),
+    *("reliability.tsv", "risk_coverage.tsv", "label_errors.tsv"),
+    *("predictions.png", "errors.png", "label_errors.png"),
+    *("leakage.json", "leakage.tsv", "leakage.png", "robustness.json", "robustness.tsv", "robustness.png"),
+    *("grad_cam.png", "grad_cam_errors.png", "grad_cam_pairs.png"),
+    *("audit.json", "audit_classes.tsv", "audit.png"),
+]
+FILES: dict[ModuleType, dict[str, Any]] = {
     download: {"images": "images.npz", "metrics": "download.json"},
     backbone: {"weights": "backbone.safetensors", "metrics": "backbone.json"},
     subsample: {
@@ -189,8 +209,36 @@ FILES: dict[ModuleType, dict[str, str]] = {
         "table": "robustness.tsv",
         "chart": "robustness.png",
     },
-    grad_cam: {**TEST, "model": "model.safetensors", "predictions": "predictions.npz", "sheet": "grad_cam.png"},
+    grad_cam: {
+        **TEST,
+        "model": "model.safetensors",
+        "predictions": "predictions.npz",
+        "sheet": "grad_cam.png",
+        "errors": "grad_cam_errors.png",
+        "pairs": "grad_cam_pairs.png",
+    },
+    audit: {
+        **TEST,
+        "model": "model.safetensors",
+        "metrics": "audit.json",
+        "classes": "audit_classes.tsv",
+        "sheet": "audit.png",
+    },
+    report: {
+        "model": "model.safetensors",
+        "page_template": str(ROOT / "stages/report.html.j2"),
+        "markdown_template": str(ROOT / "stages/report.md.j2"),
+        "evidence": EVIDENCE,
+        "markdown": "report/report.md",
+        "page": "report/report.html",
+    },
 }
+
+
+def outputs_of(stage: ModuleType) -> list[str]:
+    """The options that the stage's call of `run` names as outputs."""
+    (listed,) = re.findall(r"outputs=\[(.*?)\]", Path(str(stage.__file__)).read_text(encoding="utf-8"), re.DOTALL)
+    return re.findall(r'"(\w+)"', listed)
 
 
 @pytest.fixture(scope="session")
@@ -201,6 +249,8 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (explore, embed, label_errors, train_head, fine_tune, evaluate, leakage, robustness, grad_cam):
+    for stage in (explore, embed, label_errors, train_head, fine_tune):
+        made.run(stage, **FILES[stage])
+    for stage in (evaluate, leakage, robustness, grad_cam, audit, report):
         made.run(stage, **FILES[stage])
     return made

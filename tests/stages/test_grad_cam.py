@@ -1,13 +1,21 @@
-"""grad_cam: the surest right and wrong answers are chosen, a class without errors still gets its row."""
+"""grad_cam: the surest answers of classes and confused pairs are shown, sheets come out with no errors too."""
 
 import cv2
 import numpy as np
 import pytest
 
 from stages import grad_cam
-from stages.grad_cam import most_confident
+from stages.grad_cam import confused_pairs, most_confident
 from tests.stages.conftest import FILES
 from transfer.files import open_arrays, write_arrays
+
+OUTPUTS = {"sheet": "s_made.png", "errors": "e_made.png", "pairs": "p_made.png"}
+
+
+def read_picture(arena, name: str) -> np.ndarray:
+    picture = cv2.imread(str(arena.file(name)))
+    assert picture is not None
+    return picture
 
 
 def test_the_surest_come_first_and_gaps_last():
@@ -17,20 +25,40 @@ def test_the_surest_come_first_and_gaps_last():
     assert most_confident(chances, np.array([], dtype=int), 1) == [None]
 
 
+def test_pairs_are_ranked_by_errors_in_both_directions():
+    labels = np.array([0, 1, 2, 0, 2, 1, 2, 0], np.uint8)
+    predicted = np.array([1, 0, 0, 1, 2, 2, 1, 0])
+    ranked = confused_pairs(labels, predicted, 2)
+    assert [pair for pair, _ in ranked] == [(0, 1), (1, 2)]
+    np.testing.assert_array_equal(ranked[0][1], [0, 1, 3])
+    np.testing.assert_array_equal(ranked[1][1], [5, 6])
+    assert [pair for pair, _ in confused_pairs(labels, predicted, 9)] == [(0, 1), (1, 2), (0, 2)]
+    assert confused_pairs(labels, labels, 5) == []
+
+
 @pytest.mark.parametrize("all_right", [True, False])
-def test_the_sheet_comes_out_with_no_errors_and_with_nothing_but_errors(arena, all_right: bool):
+def test_the_sheets_come_out_with_no_errors_and_with_nothing_but_errors(arena, all_right: bool):
     with open_arrays(arena.file("predictions.npz"), "labels") as arrays:
         labels = arrays["labels"]
     said = labels if all_right else (labels + 1) % 3
-    write_arrays(arena.file("p_made.npz"), probabilities=0.1 + 0.7 * np.eye(3)[said])
-    arena.run(grad_cam, **{**FILES[grad_cam], "predictions": "p_made.npz", "sheet": "s_made.png"})
-    picture = cv2.imread(str(arena.file("s_made.png")))
-    assert picture is not None
+    write_arrays(arena.file("made.npz"), probabilities=0.1 + 0.7 * np.eye(3)[said])
+    arena.run(grad_cam, **{**FILES[grad_cam], **OUTPUTS, "predictions": "made.npz"})
+    picture = read_picture(arena, "s_made.png")
     half = picture.shape[1] // 2
     left, right = (part[150:].std() for part in (picture[:, :half], picture[:, half:]))
     assert (left > 3 * right) if all_right else (right > 3 * left)
+    for name in ("e_made.png", "p_made.png"):
+        below = read_picture(arena, name)[110:]
+        assert (below.std() < 20) if all_right else (below.std() > 60)
 
 
 def test_the_same_inputs_give_the_same_bytes(arena):
-    arena.run(grad_cam, **{**FILES[grad_cam], "sheet": "again.png"})
-    assert arena.file("again.png").read_bytes() == arena.file("grad_cam.png").read_bytes()
+    arena.run(grad_cam, **{**FILES[grad_cam], **OUTPUTS})
+    for option, name in OUTPUTS.items():
+        assert arena.file(name).read_bytes() == arena.file(FILES[grad_cam][option]).read_bytes(), option
+
+
+def test_another_method_gives_another_sheet(arena):
+    changed = {**arena.parameters, "grad_cam": {**arena.parameters["grad_cam"], "method": "hirescam"}}
+    arena.run(grad_cam, changed, **{**FILES[grad_cam], **OUTPUTS})
+    assert arena.file("s_made.png").read_bytes() != arena.file("grad_cam.png").read_bytes()

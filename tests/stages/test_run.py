@@ -1,12 +1,17 @@
 """What a wrong parameter gets: one line with key, value and what is allowed; and what right ones become."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import Field
 
 from stages.run import Group, check_parameters, load_parameters
+from tests.fuzz import STAGES
 from transfer.errors import ParameterError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -52,6 +57,7 @@ def test_keys_of_other_stages_are_left_alone():
         (with_train(lrr=1), r"^train\.lrr = 1: unknown parameter; did you mean lr\?"),
         ({**GOOD, "train": {"hidden": []}}, r"^train\.lr: missing; add it to params\.yaml"),
         ({"seed": 1}, r"^train: missing"),
+        (with_train(**{"a\nb": 1}), r"^train\.a b = 1: unknown parameter"),
         ({**GOOD, "train": 3}, r"^train = 3: "),
         ({**GOOD, "seed": 1.5}, r"^seed = 1\.5: .*integer"),
         ({**with_train(lr=-1), "seed": "x"}, r"^seed = 'x': .* \(and 1 more\)$"),
@@ -65,7 +71,16 @@ def test_a_wrong_parameter_is_named_in_one_line(content: dict, line: str):
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a: [1", "not readable as YAML"), ("- 1", "holds no parameters"), ("", "holds no parameters")],
+    [
+        ("a: [1", "not readable as YAML"),
+        ("a: 2026-13-01", "not readable as YAML .*month"),
+        ("a: !!int x", "not readable as YAML"),
+        ("a: !!timestamp x", "not readable as YAML"),
+        ("a: " + "9" * 5000, "not readable as YAML .*4300 digits"),
+        ("[" * 1000, "not readable as YAML .*recursion"),
+        ("- 1", "holds no parameters"),
+        ("", "holds no parameters"),
+    ],
 )
 def test_a_parameter_file_that_is_none_is_named(tmp_path, text: str, line: str):
     path = tmp_path / "params.yaml"
@@ -75,9 +90,54 @@ def test_a_parameter_file_that_is_none_is_named(tmp_path, text: str, line: str):
     assert "\n" not in str(caught.value)
 
 
+def test_a_value_too_long_to_show_is_cut(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({**GOOD, "seed": "x" * 5000}))
+    with pytest.raises(ParameterError, match=r"^seed = 'x{199}\.\.\.: .*valid integer"):
+        load_parameters(Parameters, path)
+    path.write_text("seed: [0x" + "f" * 5000 + "]\ntrain: {lr: 1, hidden: []}\n")
+    with pytest.raises(ParameterError, match=r"^seed = a number too long to show: .*valid integer"):
+        load_parameters(Parameters, path)
+
+
 def test_a_missing_parameter_file_is_named(tmp_path):
     with pytest.raises(ParameterError, match=r"params\.yaml: no such file"):
         load_parameters(Parameters, tmp_path / "params.yaml")
+
+
+GIVEN = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+NUMBERS = st.integers() | st.floats() | st.sampled_from([0, 1, -1, 0.5, 1e-300, float("nan"), float("inf")])
+PLAIN = st.none() | st.booleans() | NUMBERS | st.text() | st.dates() | st.binary(max_size=4) | NUMBERS.map(str)
+ANYTHING = st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(PLAIN, inner), max_leaves=5)
+
+
+def places_in(group: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of all keys, groups included."""
+    for key, value in group.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from places_in(value, (*above, key))
+
+
+def replaced(group: dict[str, Any], place: tuple[str, ...], value: object) -> dict[str, Any]:
+    first, *rest = place
+    return {**group, first: replaced(group[first], tuple(rest), value) if rest else value}
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.sampled_from(list(places_in(GIVEN))), value=ANYTHING, stage=st.sampled_from(STAGES))
+def test_any_value_of_any_parameter_is_taken_for_good_or_refused_in_one_line(
+    place: tuple[str, ...], value: object, stage: Any
+) -> None:
+    try:
+        taken = check_parameters(stage.Parameters, replaced(GIVEN, place, value))
+    except ParameterError as error:
+        line = str(error)
+    else:
+        assert check_parameters(stage.Parameters, taken.model_dump()) == taken
+        return
+    assert len(line.splitlines()) == 1
+    assert place[0] in line
 
 
 def test_every_parameter_in_the_file_has_a_comment_above_it_or_its_group():

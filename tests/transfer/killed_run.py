@@ -11,11 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-
 import transfer.files
 import transfer.saved_state
-import transfer.tensors
 from tests.transfer.test_training import Run
 
 
@@ -34,10 +31,9 @@ def dies_after(count: int, function: Callable[..., Any], last_act: Callable[...,
     return wrapped
 
 
-def write_half(tensors: dict, path: Path, *_: Any) -> None:
-    safetensors.torch.save_file(tensors, path)
-    with Path(path).open("r+b") as stream:
-        stream.truncate(Path(path).stat().st_size // 2)
+def write_half(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content[: len(content) // 2])
 
 
 def main(folder: Path, point: str, count: int) -> None:
@@ -46,7 +42,7 @@ def main(folder: Path, point: str, count: int) -> None:
     if point == "before the write":
         transfer.saved_state.save_tensors = dies_after(count, transfer.saved_state.save_tensors)
     elif point == "inside the write":
-        transfer.tensors.save_file = dies_after(count, transfer.tensors.save_file, write_half)
+        Path.write_bytes = dies_after(count, Path.write_bytes, write_half)
     elif point == "before the rename":  # a save syncs its file, renames it and syncs the folder
         transfer.files._sync = dies_after(2 * count, transfer.files._sync)
     elif point == "between epochs":

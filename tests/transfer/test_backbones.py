@@ -102,6 +102,12 @@ def test_a_missing_and_an_unknown_tensor_are_named(tmp_path: Path, state: dict[s
     assert_refused(tmp_path / "more.pth", ARCHITECTURE, says)
 
 
+def test_weights_of_another_precision_are_refused(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    torch.save({name: tensor.half() for name, tensor in state.items()}, tmp_path / "half.pth")
+    name, shape = next(iter(state)), list(next(iter(state.values())).shape)
+    assert_refused(tmp_path / "half.pth", ARCHITECTURE, f"{name} is {shape} of torch.float16")
+
+
 @pytest.mark.parametrize(
     "content",
     [torch.zeros(3), [torch.zeros(3)], {"epoch": 3}, {"state_dict": {"a": torch.zeros(3)}}, None],

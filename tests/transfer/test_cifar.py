@@ -8,6 +8,7 @@ import hashlib
 import io
 import lzma
 import tarfile
+import tracemalloc
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 from transfer.cifar import (
     CLASSES,
     FOLDER,
+    LARGEST_CLASS_LIST_BYTES,
+    LARGEST_HEADERS_BYTES,
     LARGEST_MEMBER_BYTES,
     OFFICIAL_CLASSES,
     RECORD_BYTES,
@@ -239,12 +242,12 @@ def test_a_batch_that_is_no_plain_file_is_refused(tmp_path: Path, kind: bytes) -
     secret = tmp_path / "secret"
     secret.write_bytes(records(TEST_IMAGES))
     entry = file_entry(f"{FOLDER}/{TEST}", 0, kind, link=str(secret))
-    assert_refused(written(tmp_path, tar_of(in_folder(content), [entry])), f"{TEST} is a link")
+    assert_refused(written(tmp_path, tar_of(in_folder(content), [entry])), f"{TEST} is no plain file")
 
 
 def test_a_batch_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     content = {**in_folder(members()), f"elsewhere/{TEST}": members()[TEST]}
-    assert_refused(written(tmp_path, tar_of(content)), f"{TEST} is a link, a folder or there twice")
+    assert_refused(written(tmp_path, tar_of(content)), f"{TEST} is no plain file or there twice")
 
 
 @pytest.mark.parametrize("name", [f"{FOLDER}/{TEST}", "anything\nelse"])
@@ -259,6 +262,77 @@ def test_a_member_that_claims_too_much_is_refused_before_it_is_read(tmp_path: Pa
 def test_a_member_of_negative_size_is_refused(tmp_path: Path) -> None:
     header = file_entry(f"{FOLDER}/{TEST}", -1024).tobuf(tarfile.GNU_FORMAT)
     assert_refused(written(tmp_path, header + tar_of(in_folder(members()))))
+
+
+MEGABYTE = gzip.compress(b"1" * (1 << 20))  # in a kilobyte
+MEGABYTE_OF_LINES = gzip.compress((b"1" * 255 + b"\n") * 4096)
+SPARSE_1_0 = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"  # pax attributes
+
+
+def sparse_1_0() -> bytes:
+    """The start of a member of which a map of any length says where its data lie."""
+    extended = file_entry("x", len(SPARSE_1_0), tarfile.XHDTYPE).tobuf(tarfile.GNU_FORMAT)
+    extended += SPARSE_1_0.ljust(512, b"\0")
+    return extended + file_entry(TEST, 1 << 40).tobuf(tarfile.GNU_FORMAT) + b"1000000000\n".ljust(512, b"1")
+
+
+def sparse_gnu() -> bytes:
+    """The start of a member whose map goes on in the next block, and the next."""
+    header = bytearray(file_entry(TEST, 512, tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+    header[482] = 1
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
+    return bytes(header)
+
+
+@pytest.mark.parametrize(
+    ("start", "rest"),
+    [
+        *(
+            (file_entry("x", 1 << 30, kind).tobuf(tarfile.GNU_FORMAT), MEGABYTE)
+            for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+        ),
+        (sparse_1_0(), MEGABYTE_OF_LINES),
+        (sparse_gnu(), MEGABYTE),
+        (tar_of({}), MEGABYTE),
+    ],
+    ids=["pax", "global pax", "long name", "long link", "sparse map", "GNU sparse map", "after the end"],
+)
+def test_a_gigabyte_that_is_no_file_is_refused_before_it_is_in_memory(
+    tmp_path: Path, start: bytes, rest: bytes
+) -> None:
+    path = written(tmp_path, gzip.compress(start) + rest * 1024)
+    assert path.stat().st_size < 8 << 20
+    tracemalloc.start()
+    try:
+        assert_refused(path, f"more than {LARGEST_HEADERS_BYTES} bytes that belong to no file")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_headers_upon_headers_are_refused(tmp_path: Path) -> None:
+    header = file_entry("x", 0, tarfile.XHDTYPE).tobuf(tarfile.GNU_FORMAT)
+    assert_refused(written(tmp_path, header * (LARGEST_HEADERS_BYTES // 512 - 32)), "damaged or not a tar archive")
+
+
+def test_members_that_are_too_much_together_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transfer.cifar.LARGEST_MEMBER_BYTES", 9 << 20)
+    size = 2 << 20
+    member = gzip.compress(file_entry("filler", size).tobuf(tarfile.GNU_FORMAT)) + MEGABYTE * 2
+    path = written(tmp_path, member * 5)
+    assert_refused(path, f"'filler' claims {size} bytes, more than {1 << 20}; refused")
+
+
+def test_a_list_of_classes_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    claims = LARGEST_CLASS_LIST_BYTES + 1
+    path = written(tmp_path, tar_of(in_folder({**members(), CLASSES: b"a" * claims})))
+    assert_refused(path, f"'{CLASSES}' claims {claims} bytes, more than {LARGEST_CLASS_LIST_BYTES}; refused")
+
+
+def test_a_batch_with_holes_is_refused(tmp_path: Path) -> None:
+    content = {name: content for name, content in members().items() if name != TEST}
+    header = file_entry(TEST, 0, tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT)
+    assert_refused(written(tmp_path, header + tar_of(in_folder(content))), f"{TEST} is no plain file")
 
 
 def test_other_members_are_ignored(tmp_path: Path) -> None:

@@ -352,6 +352,34 @@ def test_an_address_with_letters_that_http_does_not_allow_is_refused(site: Site,
     assert site.asked == []
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:hunter2@127.0.0.1/a",
+        "HTTPS://hunter2@127.0.0.1/a",
+        "http://user:hunter2@192.0.2.1/a",
+        "https://user:hunter2@[x]/a",
+        "https://user:a@hunter2@127.0.0.1:port/",
+        "ftp://user:hunter2@127.0.0.1/a",
+        "//user:hunter2@127.0.0.1/a",
+    ],
+)
+def test_an_address_with_a_password_is_refused_without_a_request_or_the_password(
+    tmp_path: Path, hosts: list[str], address: str
+) -> None:
+    with pytest.raises(DownloadError, match=r"//\*\*\*@.*: holds a user or a password") as caught:
+        fetch(address, tmp_path, PATIENCE_S)
+    assert "hunter2" not in str(caught.value)
+    assert hosts == []
+
+
+def test_a_password_that_a_server_sends_on_to_is_not_shown(site: Site, tmp_path: Path) -> None:
+    site.statuses, site.location = [302] * 9, "http://user:hunter2@192.0.2.1/a"
+    message = refusal(site.url, tmp_path)
+    assert "redirected to http://***@192.0.2.1/a" in message
+    assert "hunter2" not in message
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_within_this_machine_is_followed(site: Site, tmp_path: Path, status: int) -> None:
     with serving(Site(body=OTHER_BODY)) as target:

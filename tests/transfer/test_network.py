@@ -1,12 +1,16 @@
 """Heads, feature extractors and classifiers: shapes, references against torchvision, round trips, misfits."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 import torchvision
 from torch import nn
 
-from transfer.backbones import Backbone, Preprocessing
+from transfer.backbones import Backbone, Preprocessing, load_backbone, save_backbone
 from transfer.errors import WeightsError
 from transfer.network import (
     Head,
@@ -21,6 +25,7 @@ from transfer.network import (
     save_head,
     save_model,
 )
+from transfer.tensors import load_tensors, save_tensors
 
 IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLASSES = ("airplane", "bird", "cat")
@@ -139,3 +144,88 @@ def test_a_model_of_other_classes_or_size_is_refused(tmp_path, classes, size_px:
 def test_an_architecture_without_a_linear_layer_is_refused():
     with pytest.raises(WeightsError, match=r"SqueezeNet ends in no linear layer; choose another backbone\.name"):
         last_linear(torchvision.models.get_model("squeezenet1_1", weights=None))
+
+
+LOADERS: dict[str, Callable[[Path], object]] = {
+    "backbone": load_backbone,
+    "head": load_head,
+    "model": lambda path: load_model(path, CLASSES, 32),
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """A folder with a good file of each kind."""
+    folder = tmp_path_factory.mktemp("saved")
+    save_backbone(folder / "backbone.safetensors", random_backbone())
+    save_head(folder / "head.safetensors", random_head())
+    save_classifier(folder / "model.safetensors")
+    return folder
+
+
+def assert_refused(kind: str, path: Path, *says: str) -> None:
+    with pytest.raises(WeightsError) as caught:
+        LOADERS[kind](path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert [part for part in says if part not in message] == []
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+@pytest.mark.parametrize("given", LOADERS)
+def test_a_file_of_another_kind_is_refused_saying_what_it_holds(saved: Path, kind: str, given: str):
+    path = saved / f"{given}.safetensors"
+    if kind == given:
+        LOADERS[kind](path)
+        return
+    assert_refused(kind, path, "holds no", ", ".join(sorted(load_tensors(path)[1])))
+
+
+def changed(saved: Path, kind: str, folder: Path, change: Callable[[dict, dict], Any]) -> Path:
+    """A copy of a good file, changed, with a digest that fits."""
+    tensors, about = load_tensors(saved / f"{kind}.safetensors")
+    change(tensors, about)
+    save_tensors(folder / "changed.safetensors", tensors, about)
+    return folder / "changed.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "says"),
+    [
+        ("backbone", lambda _, about: about.clear(), "holds no Backbone but something of no description"),
+        ("backbone", lambda _, about: about.pop("preprocessing"), "preprocessing: Field required"),
+        ("backbone", lambda _, about: about["preprocessing"].pop("std"), "preprocessing.std: Field required"),
+        ("backbone", lambda _, about: about["preprocessing"].update(mean=[0.5, 0.5]), "preprocessing.mean"),
+        ("backbone", lambda _, about: about.update(architecture="resnet19"), "'resnet19', which torchvision does not"),
+        ("backbone", lambda _, about: about.update(more=1), "more: Unexpected keyword argument"),
+        ("head", lambda _, about: about["shape"].update(hidden=["wide"]), "shape.hidden.0: "),
+        ("head", lambda _, about: about["shape"].update(features=-1), "no head can be HeadShape(features=-1"),
+        ("head", lambda _, about: about.update(classes=3), "classes: "),
+        ("head", lambda _, about: about.update(epochs=None), "epochs: "),
+        ("model", lambda _, about: about.pop("size_px"), "size_px: Field required"),
+        ("model", lambda _, about: about.update(head=[]), "head: "),
+    ],
+)
+def test_a_description_that_lacks_something_is_refused_naming_it(saved: Path, tmp_path, kind: str, change, says: str):
+    assert_refused(kind, changed(saved, kind, tmp_path, change), says)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shape"),
+    [
+        ("backbone", "layer1.0.conv1.weight", [64, 64, 3, 3]),
+        ("head", "0.weight", [8, 512]),
+        ("model", "backbone.layer1.0.conv1.weight", [64, 64, 3, 3]),
+        ("model", "head.0.weight", [8, 512]),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused_naming_the_first(saved: Path, tmp_path, kind: str, name: str, shape: list):
+    def refuse(change: Callable[[dict, dict], Any], says: str) -> None:
+        assert_refused(kind, changed(saved, kind, tmp_path, change), says)
+
+    refuse(lambda tensors, _: tensors.pop(name), f"{name} is absent in the file, {shape} in the architecture")
+    refuse(lambda tensors, _: tensors.update(extra=torch.ones(2)), "extra is [2] in the file, absent in the")
+    refuse(lambda tensors, _: tensors.update({name: torch.ones(2, 3)}), f"{name} is [2, 3] in the file, {shape} in")
+    refuse(lambda tensors, _: tensors.update({name: tensors[name].half()}), f"{name} is {shape} of torch.float16")
+    refuse(lambda tensors, _: tensors.clear(), "is absent in the file")

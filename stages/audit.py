@@ -1,0 +1,116 @@
+"""Test whether the model decides by the object or by its surroundings, and whether its maps can be trusted."""
+
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from stages.run import Group, run
+from transfer import audit
+from transfer.audit_sheet import audit_sheet, first_of_classes
+from transfer.audit_verdict import check, verdict
+from transfer.cam import Method, choose_layer, explain
+from transfer.device import best_device
+from transfer.files import write_json, write_tsv
+from transfer.foreground import REJECTED, TAKEN, counterfactuals, find_objects
+from transfer.images import Images, open_pixels
+from transfer.inference import run_over
+from transfer.network import load_model
+from transfer.splits import load_labels
+
+
+class GradCam(Group):
+    method: Method
+    layer: str | None
+    min_map_px: int = Field(ge=2)
+    batch_size: int = Field(gt=0)
+    elsewhere = ("examples",)
+
+
+class Audit(Group):
+    images: int = Field(gt=0)
+    faithfulness_images: int = Field(gt=0)
+    sanity_images: int = Field(gt=0)
+    min_object_share: float = Field(gt=0, le=1)
+    max_object_share: float = Field(gt=0, le=1)
+    min_mask_agreement: float = Field(ge=0, le=1)
+    max_background_ratio: float = Field(ge=0)
+    max_sanity_correlation: float = Field(ge=-1, le=1)
+
+
+class Parameters(Group):
+    seed: int = Field(ge=0)
+    grad_cam: GradCam
+    audit: Audit
+
+
+def main(parameters: Parameters, files: Namespace) -> None:
+    wanted, way, seed = parameters.audit, parameters.grad_cam, parameters.seed
+    labels, classes = load_labels(files.test_split)
+    pixels = open_pixels(files.test_pixels, len(labels))
+    model, card = load_model(files.model, classes, pixels.shape[1])
+    device = best_device()
+    model = model.to(device)
+    chosen = audit.some_of(labels, wanted.images, seed)
+    labels, pixels = labels[chosen], pixels[chosen]
+    images = Images(pixels, card.preprocessing, device)
+    layer = choose_layer(model, images.plain(slice(0, 1)), way.layer, way.min_map_px)
+
+    def answer(pixels: np.ndarray) -> np.ndarray:
+        logits = run_over(model, Images(pixels, card.preprocessing, device), way.batch_size, label="audit")
+        return torch.softmax(logits.cpu().double(), dim=1).numpy()
+
+    def maps_of(network: torch.nn.Module, places: np.ndarray) -> np.ndarray:
+        module = network.get_submodule(layer.name)
+        return explain(network, module, images, places, said[places], way.method, way.batch_size)
+
+    chances = answer(pixels)
+    said = chances.argmax(1)
+    maps = maps_of(model, np.arange(len(labels)))
+    masks, judged = find_objects(pixels, wanted.min_object_share, wanted.max_object_share, wanted.min_mask_agreement)
+    taken, known = np.flatnonzero(judged == TAKEN), np.flatnonzero(maps.any((1, 2)))
+    figures: dict[str, Any] = {
+        "images": len(labels),
+        "method": way.method,
+        "layer": layer.name,
+        "map_px": layer.width,
+        "empty_maps": len(labels) - len(known),
+        "coverage": len(taken) / len(labels),
+        "rejected": {why: int((judged == why).sum()) for why in REJECTED},
+    }
+    table, versions, curves = {}, {}, {}
+    if taken.size:
+        changed = counterfactuals(pixels[taken], masks[taken], labels[taken], seed)
+        versions = {"original": (pixels[taken], chances[taken])}
+        versions |= {name: (made, answer(made)) for name, made in changed.items()}
+        table = audit.right_answers({name: answers for name, (_, answers) in versions.items()}, labels[taken])
+        table |= audit.localisation(maps[taken], masks[taken], layer.width, seed)
+        figures |= audit.summarise(table, seed)
+    if known.size:
+        some = known[audit.some_of(labels[known], wanted.faithfulness_images, seed)]
+        noise = audit.random_maps(len(some), layer.width, images.size_px, np.random.default_rng(seed))
+        compared, grey = {"cam": maps[some], "random": noise}, images.mean.cpu().numpy()
+        curves = audit.faithfulness_curves(answer, pixels[some], grey, compared, said[some])
+        figures["faithfulness"] = audit.faithfulness(curves, seed)
+        some = known[audit.some_of(labels[known], wanted.sanity_images, seed)]
+        figures["sanity"] = audit.sanity(model, maps[some], lambda network: maps_of(network, some), seed)
+    figures["per_class"] = audit.per_class(table, labels, taken, classes, seed)
+    figures["checks"] = check(figures, wanted.max_background_ratio, wanted.max_sanity_correlation)
+    figures["passed"] = all(figures["checks"].values())
+    figures["verdict"] = verdict(figures, figures["checks"], classes)
+    write_json(files.metrics, figures)
+    write_tsv(files.classes, audit.class_rows(figures["per_class"]))
+    examples = first_of_classes(labels[taken], masks[taken], maps[taken], versions, classes)
+    audit_sheet(files.sheet, examples, figures, curves, classes)
+    print(figures["verdict"])
+
+
+if __name__ == "__main__":
+    run(
+        main,
+        Parameters,
+        inputs=["model", "test_split", "test_pixels"],
+        outputs=["metrics", "classes", "sheet"],
+    )

@@ -1,0 +1,133 @@
+"""audit: files agree with each other and are the same each time; without objects or maps it still says so."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from stages import audit
+from tests.stages.conftest import CLASSES, FILES
+from transfer.errors import ParameterError
+from transfer.images import Images, open_pixels
+from transfer.network import load_model, save_model
+from transfer.splits import Split, save_split
+
+OUTPUTS = {"metrics": "a_made.json", "classes": "a_made.tsv", "sheet": "a_made.png"}
+
+
+def figures_of(arena, name: str) -> dict:
+    return json.loads(arena.file(name).read_text())
+
+
+def run_with(arena, group: str = "audit", test_split="test.npz", test_pixels="test.npy", **changes) -> dict:
+    changed = {**arena.parameters, group: {**arena.parameters[group], **changes}}
+    files = {"test_split": test_split, "test_pixels": test_pixels}
+    arena.run(audit, changed, **{**FILES[audit], **OUTPUTS, **files})
+    return figures_of(arena, "a_made.json")
+
+
+@pytest.fixture(scope="module")
+def scenes(arena) -> dict[str, str]:
+    """A test split of coloured discs, in which GrabCut finds an object where it fails on digits; and its audit."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3, dtype=np.uint8), 7)
+    y, x = np.mgrid[:40, :40]
+    discs = np.stack([(y - a) ** 2 + (x - b) ** 2 < 9**2 for a, b in rng.integers(15, 25, (21, 2))])
+    colours = np.where(discs[..., None], [200, 60, 50], rng.integers(40, 200, (21, 1, 1, 3)) * [0, 1, 1])
+    pixels = (colours + rng.normal(0, 12, colours.shape)).clip(0, 255).astype(np.uint8)
+    save_split(arena.file("scenes.npz"), Split(pixels[:, :32, :32], labels, np.arange(21), CLASSES))
+    np.save(arena.file("scenes.npy"), pixels)
+    files = {"test_split": "scenes.npz", "test_pixels": "scenes.npy"}
+    outputs = {"metrics": "scenes.json", "classes": "scenes.tsv", "sheet": "scenes.png"}
+    arena.run(audit, **{**FILES[audit], **files, **outputs})
+    return files
+
+
+def test_figures_checks_and_verdict_agree(arena, scenes):
+    figures = figures_of(arena, "scenes.json")
+    assert figures["images"] == 12
+    assert figures["coverage"] == 1
+    assert {"energy_inside", "pointing", "counterfactual", "faithfulness"} <= figures.keys()
+    assert figures["passed"] is all(figures["checks"].values())
+    assert figures["verdict"].startswith("passed: " if figures["passed"] else "not passed: ")
+    assert list(figures["sanity"]) == ["head", "layer4", "layer3", "layer2", "layer1", "bn1", "conv1"]
+    assert [values["images"] for values in figures["per_class"].values()] == [4, 4, 4]
+    assert [values["accepted"] for values in figures["per_class"].values()] == [4, 4, 4]
+    for name in ("clean_accuracy", "background_drop", "foreground_drop"):
+        each = [values["counterfactual"][name] for values in figures["per_class"].values()]
+        assert figures["counterfactual"][name] == pytest.approx(np.mean(each))
+
+
+def test_the_table_says_what_the_metrics_say(arena, scenes):
+    with arena.file("scenes.tsv").open() as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert [row["class"] for row in rows] == list(CLASSES)
+    for row in rows:
+        values = figures_of(arena, "scenes.json")["per_class"][row["class"]]
+        assert float(row["energy_inside_cam"]) == values["energy_inside"]["cam"]
+        assert float(row["background_drop"]) == values["counterfactual"]["background_drop"]
+        assert row["ratio"] == str(values["counterfactual"].get("ratio", ""))
+
+
+def test_clean_accuracy_is_that_of_the_model_on_all_images(arena, scenes):
+    figures = run_with(arena, images=1000, **scenes)
+    assert figures["images"] == 21
+    assert figures["coverage"] == 1
+    model, card = load_model(arena.file("model.safetensors"), CLASSES, 40)
+    images = Images(open_pixels(arena.file("scenes.npy"), 21), card.preprocessing, torch.device("cpu"))
+    with torch.no_grad():
+        right = model(images.plain(slice(None))).argmax(1).numpy() == np.repeat(np.arange(3), 7)
+    assert figures["counterfactual"]["clean_accuracy"] == pytest.approx(right.mean())
+
+
+def test_the_same_inputs_give_the_same_bytes(arena, scenes):
+    threads = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(1)
+        arena.run(audit, **{**FILES[audit], **OUTPUTS, **scenes})
+    finally:
+        cv2.setNumThreads(threads)
+    for made, first in zip(OUTPUTS.values(), ("scenes.json", "scenes.tsv", "scenes.png"), strict=True):
+        assert arena.file(made).read_bytes() == arena.file(first).read_bytes(), first
+
+
+def test_without_any_object_found_the_rest_is_measured(arena):
+    figures = run_with(arena, min_object_share=0.99, max_object_share=1.0)
+    assert figures["coverage"] == 0
+    assert figures["rejected"]["small"] == 12
+    assert not {"energy_inside", "pointing", "counterfactual"} & figures.keys()
+    assert {"faithfulness", "sanity"} <= figures.keys()
+    assert not figures["passed"]
+    assert not figures["checks"]["localisation"]
+    assert not figures["checks"]["background"]
+    assert "GrabCut finds an object in no image" in figures["verdict"]
+    picture = cv2.imread(str(arena.file("a_made.png")))
+    assert picture is not None
+    assert picture.std() > 10
+
+
+def test_without_any_map_the_objects_are_still_measured(arena, scenes):
+    model, card = load_model(arena.file("model.safetensors"), CLASSES, 40)
+    for parameter in model.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    save_model(arena.file("empty_model.safetensors"), model, card)
+    arena.run(audit, **{**FILES[audit], **OUTPUTS, **scenes, "model": "empty_model.safetensors"})
+    figures = figures_of(arena, "a_made.json")
+    assert figures["empty_maps"] == 12
+    assert not {"energy_inside", "pointing", "faithfulness", "sanity"} & figures.keys()
+    assert figures["verdict"].startswith("not passed: localisation unknown")
+    assert figures["checks"]["sanity"] is False
+    assert figures["counterfactual"]["clean_accuracy"] == pytest.approx(1 / 3)  # always the first class
+    assert "ratio" not in figures["counterfactual"] or figures["counterfactual"]["foreground_drop"] > 0
+
+
+def test_a_wrong_layer_is_told_the_right_ones(arena):
+    with pytest.raises(ParameterError, match=r"grad_cam\.layer = 'layer3'.* there are .*backbone\.layer3"):
+        run_with(arena, "grad_cam", layer="layer3")
+
+
+def test_another_layer_is_audited_when_asked_for(arena):
+    assert run_with(arena, "grad_cam", layer="backbone.layer2")["map_px"] == 5

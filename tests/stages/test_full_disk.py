@@ -1,0 +1,146 @@
+"""A disk that is full when an output is written: one line that names it, exit 1, and every file as it was before.
+
+Each stage runs as from the command line. The disk is full from the moment that the file under test is begun, so
+that each one is hit, whatever was written before it; an audit hook (PEP 578) sees that moment.
+"""
+
+import os
+import resource
+import runpy
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from stages import fine_tune, resize, train_head
+from tests.stages.conftest import FILES, Arena, outputs_of
+
+RUNS = {**FILES, resize: {"split": "val.npz", "pixels": "val.npy"}}
+
+
+class Disk:
+    """From the first event about a file of a given name on, no file grows beyond a size."""
+
+    def __init__(self) -> None:
+        self.waits_for, self.size, self.hit = "", 0, False
+        self.before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        sys.addaudithook(self.hook)  # stays until the process ends
+
+    def full_from(self, name: str, size: int) -> None:
+        self.waits_for, self.size, self.hit = name, size, False
+
+    def hook(self, event: str, arguments: tuple) -> None:
+        if not self.waits_for or event not in ("os.remove", "open"):
+            return
+        if isinstance(arguments[0], str | os.PathLike) and Path(arguments[0]).name == self.waits_for:
+            self.waits_for, self.hit = "", True
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.before[1]))
+
+    def free(self) -> None:
+        self.waits_for = ""
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.before)
+
+
+@pytest.fixture(scope="module")
+def _hooked() -> Disk:
+    return Disk()
+
+
+@pytest.fixture
+def disk(_hooked: Disk) -> Iterator[Disk]:
+    terminate = signal.getsignal(signal.SIGTERM)
+    yield _hooked
+    _hooked.free()
+    signal.signal(signal.SIGTERM, terminate)  # a stage sets its own
+
+
+def files_of(arena: Arena) -> dict[str, str]:
+    """All files with their digests, but for what is no output."""
+    return {name: digest for name, digest in arena.digests().items() if not name.endswith(".lock")}
+
+
+def refusal(
+    arena: Arena,
+    stage: ModuleType,
+    disk: Disk,
+    state: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """The one line with which the stage exits."""
+    parameters = arena.file("params.yaml")
+    parameters.write_text(yaml.safe_dump(arena.parameters), encoding="utf-8")
+    name = stage.__name__
+    options = [f"--{option.replace('_', '-')}={arena.file(file)}" for option, file in RUNS[stage].items()]
+    monkeypatch.setattr(sys, "argv", [name, f"--params={parameters}", f"--state={state}", *options])
+    before = files_of(arena)
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    disk.free()
+    assert disk.hit
+    assert left.value.code == 1
+    assert files_of(arena) == before
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert "File too large" in line
+    return line
+
+
+EVERY_OUTPUT = [
+    pytest.param(stage, option, id=f"{stage.__name__}-{option}") for stage in RUNS for option in outputs_of(stage)
+]
+own_process_names = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+
+
+@own_process_names
+@pytest.mark.parametrize(("stage", "option"), EVERY_OUTPUT)
+def test_every_output(
+    arena: Arena,
+    disk: Disk,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: ModuleType,
+    option: str,
+) -> None:
+    output = arena.file(RUNS[stage][option])
+    disk.full_from(f".{output.name}.partial", output.stat().st_size // 2)
+    assert str(output) in refusal(arena, stage, disk, tmp_path, monkeypatch, capsys)
+
+
+@own_process_names
+@pytest.mark.parametrize("stage", [train_head, fine_tune])
+@pytest.mark.parametrize(
+    ("file", "size"),
+    [(".state.safetensors.partial", 1000), ("loss.tsv", 0), ("metrics.json", 0)],
+    ids=["saved state", "DVCLive's curve", "DVCLive's summary"],
+)
+def test_what_a_trainer_writes_on_the_way(
+    arena: Arena,
+    disk: Disk,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: ModuleType,
+    file: str,
+    size: int,
+) -> None:
+    disk.full_from(file, size)
+    refusal(arena, stage, disk, tmp_path, monkeypatch, capsys)
+    assert list(tmp_path.rglob("*.partial")) == []
+
+
+@own_process_names
+def test_the_notes_of_times(
+    arena: Arena, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk.full_from("timings.tsv", 0)
+    refusal(arena, resize, disk, tmp_path, monkeypatch, capsys)
+
+
+def test_there_are_outputs() -> None:
+    assert len(EVERY_OUTPUT) >= 23
