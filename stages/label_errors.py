@@ -6,6 +6,7 @@ leaves them out of batches of hard examples.
 
 from argparse import Namespace
 
+import numpy as np
 from pydantic import Field
 
 from stages.run import Group, run
@@ -30,7 +31,7 @@ class Parameters(Group):
 def main(parameters: Parameters, files: Namespace) -> None:
     wanted = parameters.label_errors
     features, split = load_features(files.train_features), load_split(files.train_split)
-    if not (features.labels == split.labels).all():
+    if not np.array_equal(features.labels, split.labels):
         raise DataError(f"{files.train_features}: not of the images of {files.train_split}; run embed again")
     probabilities = cross_validated(features.plain, features.labels, wanted.folds, parameters.seed)
     places, suggested = suspects(probabilities, split.labels)

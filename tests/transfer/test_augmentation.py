@@ -36,7 +36,8 @@ def by_scipy(image: np.ndarray, down: int, right: int, mirrored: bool, degrees: 
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / factor  # (row, column)
     matrix = turn @ np.diag([1, -1 if mirrored else 1])
     offset = centre + np.array([down, right]) - matrix @ centre
-    channels = [affine_transform(image[..., c].astype(float), matrix, offset, order=1, mode="mirror") for c in range(3)]
+    planes = np.moveaxis(image.astype(float), -1, 0)
+    channels = [affine_transform(plane, matrix, tuple(offset), order=1, mode="mirror") for plane in planes]  # type: ignore[arg-type]
     return np.stack(channels, axis=-1)
 
 
