@@ -12,7 +12,9 @@ from pydantic import Field
 
 from stages.run import Group, run
 from transfer.calibration import accuracy_at, calibration, fit_temperature, reliability, risk_coverage, risks, scale
-from transfer.confusion import CLUSTER_COLUMNS, PAIR_COLUMNS, clusters, pairs
+from transfer.classes import class_labels, confusion_counts
+from transfer.clusters import CLUSTER_COLUMNS, clusters
+from transfer.confusion import PAIR_COLUMNS, pairs
 from transfer.device import best_device
 from transfer.files import write_arrays, write_json, write_tsv
 from transfer.images import Images, open_pixels
@@ -20,7 +22,7 @@ from transfer.inference import view_probabilities
 from transfer.label_errors import SUSPECT_COLUMNS, accuracy_without, suspect_rows, suspects
 from transfer.network import load_model
 from transfer.pictures import error_sheet, prediction_grid, spread, suspect_sheet
-from transfer.scores import CLASS_COLUMNS, class_labels, confusion_counts, group_gap, score
+from transfer.scores import CLASS_COLUMNS, group_gap, score
 from transfer.splits import Split, load_split
 
 SHEET_IMAGES = 40

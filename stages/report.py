@@ -33,6 +33,7 @@ class Parameters(Group):
     explore: dict[str, Any]
     resize: dict[str, Any]
     embed: dict[str, Any]
+    label_errors: dict[str, Any]
     train: dict[str, Any]
     evaluate: dict[str, Any]
     leakage: dict[str, Any]

@@ -9,7 +9,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import OneCycleLR
 
 from stages.curves import live_log, write_results
 from stages.run import Group, fingerprint, run
@@ -18,9 +17,11 @@ from transfer.features import Features, draw_views, load_features
 from transfer.network import Head, HeadShape, build_head, save_head
 from transfer.optimizers import parameter_groups
 from transfer.saved_state import SavedState, only_one, seed_step
+from transfer.schedules import ScheduleName, build_schedule
 from transfer.training import Plan, Task, fit
 
 FIRST_EPOCH = 1
+WARM_UP_FRACTION, PLATEAU_PATIENCE = 0.3, 2  # of a phase that takes seconds
 
 
 class HeadParameters(Group):
@@ -28,6 +29,7 @@ class HeadParameters(Group):
     batch_norm: bool
     dropout: float = Field(ge=0, lt=1)
     epochs: int = Field(ge=1)
+    schedule: ScheduleName
     lr: float = Field(gt=0)
     batch_size: int = Field(ge=2)
     weight_decay: float = Field(ge=0)
@@ -46,11 +48,11 @@ class Parameters(Group):
     train: Train
 
 
-def make_task(train: Features, val: Features, device: torch.device) -> Task:
+def make_task(train: Features, val: Features, device: torch.device, label_smoothing: float) -> Task:
     plain, mirrored, labels = (torch.from_numpy(a).to(device) for a in (train.plain, train.mirrored, train.labels))
     val_plain, val_labels = (torch.from_numpy(a).to(device) for a in (val.plain, val.labels))
 
-    def draw(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(chosen: Tensor, _epoch: int) -> tuple[Tensor, Tensor]:
         return draw_views(plain, mirrored, chosen), labels[chosen]
 
     @torch.no_grad()
@@ -58,7 +60,8 @@ def make_task(train: Features, val: Features, device: torch.device) -> Task:
         logits = head(val_plain)
         return float(F.cross_entropy(logits, val_labels)), float((logits.argmax(1) == val_labels).float().mean())
 
-    return Task(f"features of width {plain.shape[1]}", len(labels), draw, validate, device)
+    criterion = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+    return Task(f"features of width {plain.shape[1]}", len(labels), draw, validate, device, criterion)
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
@@ -69,18 +72,18 @@ def main(parameters: Parameters, files: Namespace) -> None:
     shape = HeadShape(train.plain.shape[1], wanted.hidden, wanted.batch_norm, wanted.dropout, len(train.classes))
     seed_step(seed, -1)
     head = build_head(shape).to(device)
-    plan = Plan(wanted.epochs, wanted.batch_size, wanted.label_smoothing, wanted.patience, ema_decay=0.0, seed=seed)
-    task = make_task(train, val, device)
+    plan = Plan(wanted.epochs, wanted.batch_size, wanted.patience, ema_decay=0.0, seed=seed)
+    task = make_task(train, val, device, wanted.label_smoothing)
     optimizer = torch.optim.AdamW(parameter_groups(head, wanted.lr, wanted.weight_decay))
     steps = plan.epochs * plan.steps_per_epoch(task.count)
-    scheduler = OneCycleLR(optimizer, wanted.lr, total_steps=steps)
+    schedule = build_schedule(wanted.schedule, optimizer, steps, WARM_UP_FRACTION, PLATEAU_PATIENCE)
     saved = SavedState(files.state, "train_head", fingerprint(parameters, [files.train_features, files.val_features]))
     with (
         only_one(files.head),
         only_one(saved.folder),
         live_log(files.state / "live" / "train_head", FIRST_EPOCH) as log,
     ):
-        fitted = fit(head, task, plan, optimizer, scheduler, saved, log, "train_head")
+        fitted = fit(head, task, plan, optimizer, schedule, saved, log, "train_head")
     save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history)))
     write_results(files.metrics, files.curves, fitted, FIRST_EPOCH)
     saved.discard()

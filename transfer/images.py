@@ -1,4 +1,4 @@
-"""Images resident on the device as uint8, augmented and normalised there a batch at a time."""
+"""Images resident on the device as uint8, normalised there a batch at a time."""
 
 from pathlib import Path
 
@@ -32,23 +32,10 @@ class Images:
     def plain(self, chosen: Tensor | slice, mirrored: bool = False) -> Tensor:
         """Images as they are or mirrored left to right: (batch, 3, S, S) float, normalised."""
         pixels = self.pixels[chosen]
-        return self._normalised(pixels.flip(2) if mirrored else pixels)
+        return self.normalised(pixels.flip(2) if mirrored else pixels)
 
-    def augmented(self, chosen: Tensor, margin_px: int, mirror: bool) -> Tensor:
-        """Images (batch,) shifted by up to `margin_px` each way and mirrored with probability 1/2, each on its own.
-
-        What a shift uncovers is filled by reflection. Batch choice, crop, reflection and mirror are one
-        gather on uint8: (batch, 3, S, S) float, normalised. Draws from torch's global generator.
-        """
-        device, side = self.pixels.device, self.size_px
-        shifts = torch.randint(-margin_px, margin_px + 1, (2, len(chosen), 1), device=device)
-        rows, columns = reflect(torch.arange(side, device=device) + shifts, side)  # (batch, S) each
-        if mirror:
-            turned = torch.rand(len(chosen), 1, device=device) < 0.5
-            columns = torch.where(turned, columns.flip(1), columns)
-        return self._normalised(self.pixels[chosen[:, None, None], rows[:, :, None], columns[:, None, :]])
-
-    def _normalised(self, pixels: Tensor) -> Tensor:
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Pixels (batch, S, S, 3) in 0 to 255 as the backbone was trained on them: (batch, 3, S, S) float."""
         # (batch, S, S, 3) seen as (batch, 3, S, S) is already in channels-last layout.
         return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
 

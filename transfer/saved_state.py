@@ -1,6 +1,7 @@
 """State of an unfinished run, from which a killed one goes on to the same bits."""
 
 import fcntl
+import math
 import os
 import shutil
 import signal
@@ -35,6 +36,8 @@ def split_tensors(content: Any) -> tuple[Any, dict[str, Tensor]]:
             return {"items": [[key, walk(value)] for key, value in part.items()]}
         if isinstance(part, list | tuple):
             return [walk(value) for value in part]
+        if isinstance(part, float) and not math.isfinite(part):
+            return {"float": str(part)}
         return part
 
     return walk(content), tensors
@@ -47,6 +50,8 @@ def join_tensors(skeleton: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(skeleton, dict):
         if "tensor" in skeleton:
             return tensors[skeleton["tensor"]]
+        if "float" in skeleton:
+            return float(skeleton["float"])
         return {key: join_tensors(value, tensors) for key, value in skeleton["items"]}
     return skeleton
 

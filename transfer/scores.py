@@ -7,20 +7,12 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import classification_report, log_loss
 
-from transfer.errors import DataError, ParameterError
+from transfer.classes import confusion_counts
+from transfer.errors import DataError
 
 CONFIDENCE = 0.95
 DRAWS = 2000
 CLASS_COLUMNS = tuple(f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_ci_low", "_ci_high"))
-
-
-def class_labels(names: Sequence[str], classes: Sequence[str], parameter: str) -> list[int]:
-    """The labels of the classes that a parameter names. Raises ParameterError for one that is not there, or twice."""
-    if unknown := [name for name in names if name not in classes]:
-        raise ParameterError(f"{parameter}: no class {unknown[0]!r}; the classes are {', '.join(classes)}")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ParameterError(f"{parameter}: {twice[0]!r} is named twice; name each class once")
-    return [classes.index(name) for name in names]
 
 
 def wilson_interval(hits: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -35,11 +27,6 @@ def newcombe_interval(hits: int, total: int, other_hits: int, other_total: int) 
     (low, high), (other_low, other_high) = wilson_interval(hits, total), wilson_interval(other_hits, other_total)
     down, up = np.hypot(share - low, other_high - other), np.hypot(high - share, other - other_low)
     return float(share - other - down), float(share - other + up)
-
-
-def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Images (classes, classes) of each actual and predicted class."""
-    return np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def f1_of(counts: np.ndarray) -> np.ndarray:

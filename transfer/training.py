@@ -2,18 +2,19 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from transfer.device import fitting_in_memory, mixed_precision
 from transfer.errors import InterruptedRunError, TrainingError
+from transfer.hard_examples import Order, shuffled
 from transfer.saved_state import SavedState, StopRequest, seed_step
+from transfer.schedules import Schedule
 
 CHECK_EVERY = 50  # steps between looks at the loss: each look makes an accelerator wait for the host
 
@@ -22,16 +23,21 @@ CHECK_EVERY = 50  # steps between looks at the loss: each look makes an accelera
 class Task:
     """What is learned from.
 
-    `draw(positions)` gives the inputs and labels of some training items on the device, freshly
-    augmented; `validate(model)` gives loss and accuracy on the validation split. `item` says what the
-    items are, such as `images of 224 px`.
+    `draw(positions, epoch)` gives the inputs of some training items on the device, freshly augmented, with
+    their labels (batch,), or (batch, classes) where they are mixed; `validate(model)` gives loss and accuracy
+    on the validation split. `item` says what the items are, such as `images of 224 px`. `order(epoch,
+    generator)` gives the items of an epoch batch after batch, by default all of them shuffled;
+    `begin_epoch(epoch)` is called once the model is in training mode. Epochs count from 1.
     """
 
     item: str
     count: int
-    draw: Callable[[Tensor], tuple[Tensor, Tensor]]
+    draw: Callable[[Tensor, int], tuple[Tensor, Tensor]]
     validate: Callable[[nn.Module], tuple[float, float]]
     device: torch.device
+    criterion: nn.Module = field(default_factory=nn.CrossEntropyLoss)
+    order: Order | None = None
+    begin_epoch: Callable[[int], None] = lambda _epoch: None
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,6 @@ class Plan:
 
     epochs: int
     batch_size: int
-    label_smoothing: float
     patience: int
     ema_decay: float
     seed: int
@@ -74,22 +79,21 @@ def fit(
     task: Task,
     plan: Plan,
     optimizer: torch.optim.Optimizer,
-    scheduler: LRScheduler,
+    schedule: Schedule,
     saved: SavedState,
     on_epoch: Callable[[Epoch], None],
     label: str,
 ) -> Fitted:
     """Train `model` in place and leave it with the weights of the best epoch on the validation split.
 
-    Best is the highest accuracy, then the lowest loss. Cross-entropy with label smoothing; the
-    scheduler steps once a batch. With `plan.ema_decay` the exponential moving average of the weights
-    and buffers is what is validated and kept.
+    Best is the highest accuracy, then the lowest loss. With `plan.ema_decay` the exponential moving average
+    of the weights and buffers is what is validated and kept.
 
     State is saved after each epoch and every `saved.every_s` seconds; a run that finds its own state
     goes on from it to the same result. On SIGINT or SIGTERM it saves and raises InterruptedRunError.
     Raises TrainingError at a loss that is not finite, naming step, learning rate and batch.
     """
-    run = _Run(model, task, plan, optimizer, scheduler)
+    run = _Run(model, task, plan, optimizer, schedule)
     if (state := saved.load()) is not None:
         run.restore(state)
         print(f"{label}: going on from epoch {len(run.history) + 1}, step {run.step_in_epoch}", flush=True)
@@ -121,16 +125,15 @@ class _Run:
         task: Task,
         plan: Plan,
         optimizer: torch.optim.Optimizer,
-        scheduler: LRScheduler,
+        schedule: Schedule,
     ) -> None:
         self.model, self.task, self.plan = model, task, plan
-        self.optimizer, self.scheduler = optimizer, scheduler
+        self.optimizer, self.schedule = optimizer, schedule
         self.average = (
             AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(plan.ema_decay), use_buffers=True)
             if plan.ema_decay
             else None
         )
-        self.criterion = nn.CrossEntropyLoss(label_smoothing=plan.label_smoothing)
         self.steps = plan.steps_per_epoch(task.count)
         self.history: list[Epoch] = []
         self.best = -1
@@ -149,11 +152,12 @@ class _Run:
     def order(self) -> Tensor:
         """This epoch's order of training items, a function of seed and epoch."""
         generator = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + len(self.history))
-        return torch.randperm(self.task.count, generator=generator)
+        return (self.task.order or shuffled(self.task.count))(len(self.history) + 1, generator)
 
     def rest_of_epoch(self, label: str) -> Iterator[None]:
         """Train on the batches that are left of this epoch, yielding after each."""
         self.model.train()
+        self.task.begin_epoch(len(self.history) + 1)
         order = self.order()
         size = min(self.plan.batch_size, self.task.count)
         title = f"{label} {len(self.history) + 1}/{self.plan.epochs}"
@@ -170,18 +174,19 @@ class _Run:
     def _train_step(self, chosen: Tensor) -> None:
         seed_step(self.plan.seed, len(self.history) * self.steps + self.step_in_epoch)
         with fitting_in_memory(len(chosen), self.task.item):
-            inputs, labels = self.task.draw(chosen.to(self.task.device))
+            inputs, labels = self.task.draw(chosen.to(self.task.device), len(self.history) + 1)
             with mixed_precision(self.task.device):
                 logits = self.model(inputs)
-                loss = self.criterion(logits, labels)
+                loss = self.task.criterion(logits, labels)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
-        self.scheduler.step()
+        self.schedule.after_batch()
         if self.average is not None:
             self.average.update_parameters(self.model)
         self.losses[self.step_in_epoch] = loss.detach()
-        self.hits += (logits.detach().argmax(1) == labels).sum()
+        answers = labels if labels.ndim == 1 else labels.argmax(1)
+        self.hits += (logits.detach().argmax(1) == answers).sum()
 
     def _check_losses(self, order: Tensor, size: int) -> None:
         wrong = (~self.losses.isfinite()).nonzero()
@@ -190,12 +195,12 @@ class _Run:
             batch = order[step * size : (step + 1) * size].tolist()
             raise TrainingError(
                 f"loss is {float(self.losses[step])} at epoch {len(self.history) + 1}, step {step + 1}, "
-                f"learning rate {self.scheduler.get_last_lr()[0]:.3g}; try a lower one. Batch: training images {batch}"
+                f"learning rate {self.schedule.lr():.3g}; try a lower one. Batch: training images {batch}"
             )
 
     def end_epoch(self) -> Epoch:
         """Validate, note the epoch and keep its weights if it is the best so far."""
-        lr = float(self.scheduler.get_last_lr()[0])
+        lr = self.schedule.lr()
         candidate = self.model if self.average is None else self.average.module
         candidate.eval()
         val_loss, val_accuracy = self.task.validate(candidate)
@@ -205,6 +210,7 @@ class _Run:
         if self.best < 0 or _rank(epoch) > _rank(self.history[self.best]):
             self.best = len(self.history) - 1
             self.best_weights = copy.deepcopy(candidate.state_dict())
+        self.schedule.after_epoch(val_loss)
         self._start_epoch()
         return epoch
 
@@ -213,7 +219,7 @@ class _Run:
             "model": self.model.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
+            "schedule": self.schedule.state_dict(),
             "history": [vars(epoch) for epoch in self.history],
             "best": self.best,
             "best_weights": self.best_weights,
@@ -227,7 +233,7 @@ class _Run:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        self.schedule.load_state_dict(state["schedule"])
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self.best, self.best_weights = state["best"], state["best_weights"]
         self.step_in_epoch = state["step_in_epoch"]

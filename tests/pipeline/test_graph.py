@@ -16,9 +16,10 @@ from tests.pipeline.workspace import ROOT, copy_pipeline, graph_of, read_yaml, s
 
 STAGES = [
     *("download", "backbone", "subsample", "explore", "resize@train", "resize@val", "resize@test"),
-    *("embed", "train_head", "fine_tune", "evaluate", "leakage", "robustness", "grad_cam", "audit", "report"),
+    *("embed", "label_errors", "train_head", "fine_tune"),
+    *("evaluate", "leakage", "robustness", "grad_cam", "audit", "report"),
 ]
-TRAINING = ("embed", "train_head", "fine_tune")
+TRAINING = ("embed", "label_errors", "train_head", "fine_tune")
 SPLITTER = "subsample"  # which makes the test split, and so has to name it
 TEST_SPLIT = "data/splits/test.npz"
 RESIZED_TEST_SPLIT = "data/resized/test.npy"

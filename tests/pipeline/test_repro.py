@@ -19,13 +19,17 @@ RESIZE = ["resize@train", "resize@val", "resize@test"]
 FROM_EVALUATE = ["evaluate", "leakage", "grad_cam", "report"]
 FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "robustness", "audit"]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
-FROM_EMBED = ["embed", *FROM_HEAD]
+FROM_EMBED = ["embed", "label_errors", *FROM_HEAD]
 FROM_SUBSAMPLE = ["subsample", "explore", *RESIZE, *FROM_EMBED]
 
 # Parameter or group: stages that read it beside report, which shows all, and all that may have to run again.
 RERUNS = {
-    "seed": (["subsample", "train_head", "fine_tune", "evaluate", "robustness", "audit"], FROM_SUBSAMPLE),
-    "groups": (["evaluate"], FROM_EVALUATE),
+    "seed": (
+        ["subsample", "label_errors", "train_head", "fine_tune", "evaluate", "robustness", "audit"],
+        FROM_SUBSAMPLE,
+    ),
+    "groups": (["fine_tune", "evaluate"], FROM_FINE_TUNE),
+    "label_errors": (["label_errors"], ["label_errors", *FROM_FINE_TUNE]),
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
     "backbone": (["backbone"], ["backbone", *FROM_EMBED, "leakage"]),
     "subsample": (["subsample"], FROM_SUBSAMPLE),
@@ -105,7 +109,7 @@ def append_comment(path: Path) -> None:
     [
         ("transfer/cam.py", ["grad_cam", "audit"]),
         ("transfer/scores.py", ["explore", "evaluate", "leakage", "robustness", "report"]),
-        ("transfer/label_errors.py", ["evaluate"]),
+        ("transfer/label_errors.py", ["label_errors", "evaluate"]),
         ("transfer/claims.py", ["report"]),
         ("transfer/training.py", ["train_head", "fine_tune"]),
         ("transfer/resize.py", ["explore", *RESIZE, "leakage", "robustness"]),

@@ -23,6 +23,7 @@ from stages import (
     explore,
     fine_tune,
     grad_cam,
+    label_errors,
     leakage,
     report,
     resize,
@@ -155,8 +156,16 @@ FILES: dict[ModuleType, dict[str, Any]] = {
         "metrics": "train_head.json",
         "curves": "train_head.tsv",
     },
+    label_errors: {
+        "train_features": "train_features.npz",
+        "train_split": "train.npz",
+        "suspects": "suspects.npz",
+        "table": "train_label_errors.tsv",
+        "sheet": "train_label_errors.png",
+    },
     fine_tune: {
         **DATA,
+        "suspects": "suspects.npz",
         "backbone": "backbone.safetensors",
         "head": "head.safetensors",
         "model": "model.safetensors",
@@ -240,6 +249,8 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (explore, embed, train_head, fine_tune, evaluate, leakage, robustness, grad_cam, audit, report):
+    for stage in (explore, embed, label_errors, train_head, fine_tune):
+        made.run(stage, **FILES[stage])
+    for stage in (evaluate, leakage, robustness, grad_cam, audit, report):
         made.run(stage, **FILES[stage])
     return made

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from stages import fine_tune, train_head
 from tests.stages.conftest import FILES, Arena
 from transfer.backbones import load_backbone
-from transfer.errors import DataError, TrainingError
+from transfer.errors import DataError, ParameterError, TrainingError
 from transfer.images import Images, open_pixels
 from transfer.network import build_classifier, load_head, load_model, save_head
 from transfer.splits import load_labels
@@ -99,3 +99,104 @@ def test_train_head_and_fine_tune_share_one_parameter_of_their_group():
     tune = set(fine_tune.Train.model_fields) | set(fine_tune.Train.elsewhere)
     assert head == tune
     assert set(train_head.Train.model_fields) & set(fine_tune.Train.model_fields) == {"deterministic"}
+
+
+def changed_tensors(arena: Arena, **changes: object) -> set[str]:
+    """Names of the model's tensors that a fine-tuning with these parameters changes."""
+    arena.run(fine_tune, fine_tune_parameters(arena, **changes), **{**FILES[fine_tune], **OUTPUTS})
+    model, _ = load_model(arena.file("again.safetensors"), load_labels(arena.file("val.npz"))[1], 40)
+    before = build_classifier(
+        load_backbone(arena.file("backbone.safetensors")), load_head(arena.file("head.safetensors"))
+    ).state_dict()
+    return {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+def unfreeze(arena: Arena, **changes: object) -> dict:
+    return {**arena.parameters["train"]["fine_tune"]["unfreeze"], **changes}
+
+
+def test_only_the_last_stage_and_the_head_move_if_that_is_asked(arena):
+    changed = changed_tensors(arena, unfreeze=unfreeze(arena, how="stages", stages=1))
+    assert {name.split(".")[1] for name in changed if name.startswith("backbone.")} == {"layer4"}
+    assert any(name.startswith("head.") for name in changed)
+
+
+def test_layers_move_in_waves(arena):
+    """Two epochs: the top two convolutions from the first on, five from the second, ten never."""
+    waves = unfreeze(arena, how="gradual", layers=[2, 5, 10], epochs=[1, 2, 3], lr_factors=[1.0, 0.5, 0.1])
+    changed = changed_tensors(arena, unfreeze=waves, patience=0, schedule="constant", epochs=2)
+    moved = {name.split(".")[1] for name in changed if name.startswith("backbone.")}
+    assert moved <= {"layer4"}
+    assert "backbone.layer4.1.conv2.weight" in changed
+
+
+def test_frozen_statistics_stay_as_the_backbone_brought_them(arena):
+    changed = changed_tensors(arena, batch_norm="frozen")
+    assert "backbone.conv1.weight" in changed
+    assert not [name for name in changed if "running_" in name or "num_batches" in name]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
+def test_each_schedule_leaves_its_rates_in_the_curves(arena, schedule: str):
+    changed_tensors(arena, schedule=schedule, patience=0)
+    header, *rows = [line.split("\t") for line in arena.file("again.tsv").read_text().splitlines()]
+    rates = [float(row[header.index("lr")]) for row in rows]
+    peak = arena.parameters["train"]["lr"]
+    assert len(rates) == 2
+    assert rates[0] <= peak
+    assert rates[1] == pytest.approx(0 if schedule == "cosine" else rates[0], abs=1e-9)
+
+
+def everything(arena: Arena) -> dict:
+    """All ideas at once."""
+    train = arena.parameters["train"]
+    turns = {"degrees": 15.0, "scale": 0.1}
+    mix = {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "probability": 1.0, "last_epochs_without": 1}
+    augment = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "rigid": turns, "mix": mix}
+    fine_tune = {
+        "unfreeze": unfreeze(arena, how="gradual"),
+        "stage_lr_decay": 0.8,
+        "class_weights": "validation_recall",
+        "schedule": "cosine",
+        "ema_decay": 0.5,
+        "hard_examples": {"share": 0.5, "first_epoch": 1},
+    }
+    return {
+        **arena.parameters,
+        "train": {
+            **train,
+            "augment": {**train["augment"], **augment, "organic": {"degrees": 90.0, "scale": 0.4}},
+            "fine_tune": {**train["fine_tune"], **fine_tune},
+        },
+    }
+
+
+def test_all_ideas_together_train_to_the_same_bytes_twice(arena):
+    arena.run(fine_tune, everything(arena), **{**FILES[fine_tune], **OUTPUTS})
+    first = [arena.file(name).read_bytes() for name in OUTPUTS.values()]
+    arena.run(fine_tune, everything(arena), **{**FILES[fine_tune], **OUTPUTS})
+    assert [arena.file(name).read_bytes() for name in OUTPUTS.values()] == first
+    metrics = json.loads(first[1])
+    assert metrics["epochs"] == 2
+    assert 0 <= metrics["val"]["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"class_weights": {"zebra": 2.0}},
+            "train.fine_tune.class_weights: no class 'zebra'; the classes are",
+        ),
+        ({"unfreeze": {"layers": [5, 3]}}, "layers must grow"),
+        ({"unfreeze": {"layers": [5]}}, "lists of the same length"),
+        ({"unfreeze": {"layers": [3, 5], "epochs": [0, 1]}}, "count from 1"),
+        ({"schedule": "linear"}, "train.fine_tune.schedule = 'linear'"),
+    ],
+)
+def test_a_wrong_idea_is_one_line_that_names_it(arena, changes: dict, line: str):
+    if "unfreeze" in changes:
+        changes = {"unfreeze": unfreeze(arena, **({"epochs": [1, 2], "lr_factors": [1, 1]} | changes["unfreeze"]))}
+    with pytest.raises(ParameterError) as caught:
+        arena.run(fine_tune, fine_tune_parameters(arena, **changes), **{**FILES[fine_tune], **OUTPUTS})
+    assert line in str(caught.value)

@@ -6,7 +6,8 @@ import networkx
 import numpy as np
 import pytest
 
-from transfer.confusion import CLUSTER_COLUMNS, PAIR_COLUMNS, clusters, modularity, pairs
+from transfer.clusters import CLUSTER_COLUMNS, clusters, modularity
+from transfer.confusion import PAIR_COLUMNS, pairs
 from transfer.scores import wilson_interval
 
 CLASSES = ("cat", "dog", "ship", "truck", "bird")

@@ -1,4 +1,4 @@
-"""Images on the device: normalisation, mirror, shift and reflection against OpenCV, and damaged caches."""
+"""Images on the device: normalisation, mirror and reflection against references, and damaged caches."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from transfer.errors import DataError
 from transfer.images import Images, open_pixels, reflect
 
 UNCHANGED = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
-SIDE, MARGIN = 12, 3
+SIDE = 12
 
 
 def noise(count: int) -> np.ndarray:
@@ -19,13 +19,6 @@ def noise(count: int) -> np.ndarray:
 
 def as_pixels(batch: torch.Tensor) -> np.ndarray:
     return batch.permute(0, 2, 3, 1).round().to(torch.uint8).numpy()
-
-
-def shifted(image: np.ndarray, down: int, right: int, mirrored: bool) -> np.ndarray:
-    """The crop that starts `down` and `right` of the corner of an image padded by OpenCV's reflection."""
-    padded = cv2.copyMakeBorder(image, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REFLECT_101)
-    crop = padded[MARGIN + down : MARGIN + down + SIDE, MARGIN + right : MARGIN + right + SIDE]
-    return crop[:, ::-1] if mirrored else crop
 
 
 def test_normalisation_is_that_of_torchvision():
@@ -42,40 +35,6 @@ def test_mirrored_images_have_left_and_right_swapped():
     pixels = noise(3)
     batch = Images(pixels, UNCHANGED, torch.device("cpu")).plain(torch.tensor([2, 0]), mirrored=True)
     np.testing.assert_array_equal(as_pixels(batch), pixels[[2, 0], :, ::-1])
-
-
-def test_each_augmented_image_is_one_shift_of_itself_and_all_shifts_occur():
-    pixels = noise(2)
-    images = Images(pixels, UNCHANGED, torch.device("cpu"))
-    torch.manual_seed(0)
-    chosen = torch.arange(2).repeat(1500)
-    results = as_pixels(images.augmented(chosen, MARGIN, mirror=True))
-    reach = range(-MARGIN, MARGIN + 1)
-    for image in range(2):
-        expected = {
-            shifted(pixels[image], down, right, mirrored).tobytes(): (down, right, mirrored)
-            for down in reach
-            for right in reach
-            for mirrored in (False, True)
-        }
-        drawn = [expected[result.tobytes()] for result in results[image::2]]  # KeyError: no shift gives this image
-        assert set(drawn) == set(expected.values())
-
-
-def test_without_shift_and_mirror_images_stay_as_they_are():
-    pixels = noise(4)
-    batch = Images(pixels, UNCHANGED, torch.device("cpu")).augmented(torch.tensor([3, 1]), 0, mirror=False)
-    np.testing.assert_array_equal(as_pixels(batch), pixels[[3, 1]])
-
-
-def test_the_same_seed_draws_the_same_augmentation():
-    images = Images(noise(4), UNCHANGED, torch.device("cpu"))
-    draws = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        draws.append(images.augmented(torch.arange(4), MARGIN, mirror=True))
-    assert torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], draws[2])
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7])

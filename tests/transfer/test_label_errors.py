@@ -1,8 +1,18 @@
 """Label errors: planted ones are found and nothing else, thresholds by a loop, no suspects at all."""
 
 import numpy as np
+import pytest
+from sklearn.datasets import load_digits
 
-from transfer.label_errors import SUSPECT_COLUMNS, accuracy_without, class_thresholds, suspect_rows, suspects
+from transfer.errors import DataError
+from transfer.label_errors import (
+    SUSPECT_COLUMNS,
+    accuracy_without,
+    class_thresholds,
+    cross_validated,
+    suspect_rows,
+    suspects,
+)
 from transfer.splits import Split
 
 CLASSES = ("cat", "dog", "ship")
@@ -82,3 +92,24 @@ def test_rows_name_classes_and_positions():
         "given_probability": 0.005,
         "suggested_probability": 0.99,
     }
+
+
+def test_cross_validation_finds_labels_that_were_changed():
+    """40 of 1,797 handwritten digits get the label of the next one; chance would put one in the list."""
+    pixels, labels = load_digits(return_X_y=True)
+    changed = np.random.default_rng(0).choice(len(labels), 40, replace=False)
+    given = labels.copy()
+    given[changed] = (labels[changed] + 1) % 10
+    probabilities = cross_validated(pixels, given, folds=5, seed=0)
+    np.testing.assert_allclose(probabilities.sum(1), 1)
+    places, suggested = suspects(probabilities, given)
+    found = np.isin(places, changed)
+    assert found.sum() >= 10  # those below 1 % only
+    assert found.mean() >= 0.8
+    assert (suggested[found] == labels[places[found]]).mean() > 0.9
+
+
+def test_a_class_with_fewer_images_than_folds_is_one_line():
+    labels = np.array([0] * 10 + [1] * 3)
+    with pytest.raises(DataError, match=r"a class has 3 training images, fewer than label_errors\.folds = 5"):
+        cross_validated(np.random.default_rng(0).normal(size=(13, 4)), labels, folds=5, seed=0)

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, f1_score, log_loss, top_k_accuracy_score
 
+from transfer.classes import class_labels, confusion_counts
 from transfer.errors import DataError, ParameterError
 from transfer.scores import (
     brier_score,
-    class_labels,
-    confusion_counts,
     f1_draws,
     group_gap,
     newcombe_interval,

@@ -12,20 +12,20 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import OneCycleLR
 
 from transfer.errors import DeviceError, InterruptedRunError, TrainingError
 from transfer.saved_state import SavedState, seed_step
+from transfer.schedules import build_schedule
 from transfer.training import Epoch, Fitted, Plan, Task, fit
 
-PLAN = Plan(epochs=4, batch_size=64, label_smoothing=0.1, patience=0, ema_decay=0.0, seed=3)
+PLAN = Plan(epochs=4, batch_size=64, patience=0, ema_decay=0.0, seed=3)
 
 
 def digits_task() -> Task:
     pixels, labels = load_digits(return_X_y=True)
     inputs, targets = torch.tensor(pixels, dtype=torch.float32) / 16, torch.tensor(labels)
 
-    def draw(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(chosen: Tensor, _epoch: int) -> tuple[Tensor, Tensor]:
         return inputs[:1400][chosen] + 0.05 * torch.randn(len(chosen), 64), targets[:1400][chosen]
 
     @torch.no_grad()
@@ -34,7 +34,8 @@ def digits_task() -> Task:
         accuracy = (logits.argmax(1) == targets[1400:]).float().mean()
         return float(F.cross_entropy(logits, targets[1400:])), float(accuracy)
 
-    return Task("digits", 1400, draw, validate, torch.device("cpu"))
+    criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+    return Task("digits", 1400, draw, validate, torch.device("cpu"), criterion)
 
 
 class Run:
@@ -46,13 +47,13 @@ class Run:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr, momentum=0.9, nesterov=True)
         self.plan, self.task = plan, task or digits_task()
         steps = max(plan.epochs * plan.steps_per_epoch(self.task.count), 1)
-        self.scheduler = OneCycleLR(self.optimizer, lr, total_steps=steps, cycle_momentum=False)
+        self.schedule = build_schedule("onecycle", self.optimizer, steps, 0.3, 1)
         self.saved = SavedState(folder, "run", "0")
         self.told: list[Epoch] = []
         self.on_epoch = self.told.append
 
     def fit(self) -> Fitted:
-        return fit(self.model, self.task, self.plan, self.optimizer, self.scheduler, self.saved, self.on_epoch, "run")
+        return fit(self.model, self.task, self.plan, self.optimizer, self.schedule, self.saved, self.on_epoch, "run")
 
     def bits(self) -> list[bytes]:
         return [tensor.numpy().tobytes() for tensor in self.model.state_dict().values()]
@@ -85,10 +86,10 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(tmp_path, stop_at: int,
     steps = itertools.count(1)
     task = digits_task()
 
-    def draw_and_stop(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def draw_and_stop(chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         if next(steps) == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
-        return task.draw(chosen)
+        return task.draw(chosen, epoch)
 
     stopped = Run(tmp_path / "b", plan, replace(task, draw=draw_and_stop))
     with pytest.raises(InterruptedRunError) as caught:
@@ -106,7 +107,7 @@ def test_a_finished_run_that_is_run_again_does_no_step(tmp_path):
     first = Run(tmp_path)
     expected = first.fit()
 
-    def never(_given: object) -> Never:
+    def never(*_given: object) -> Never:
         raise AssertionError("a step was taken")
 
     again = Run(tmp_path, task=Task("digits", 1400, never, never, torch.device("cpu")))
@@ -133,7 +134,7 @@ def test_the_best_epoch_is_the_most_accurate_then_the_one_of_least_loss(tmp_path
     weights: list[list[bytes]] = []
     told = run.told.append
     run.saved.save = lambda content: weights.append([t.numpy().tobytes() for t in content["model"].values()])
-    fitted = fit(run.model, run.task, run.plan, run.optimizer, run.scheduler, run.saved, told, "run")
+    fitted = fit(run.model, run.task, run.plan, run.optimizer, run.schedule, run.saved, told, "run")
     assert fitted.best == best
     assert run.bits() == weights[best]
 
@@ -169,8 +170,8 @@ def test_no_epochs_leave_the_model_as_it_was(tmp_path):
 def test_a_loss_that_is_not_finite_names_step_rate_and_batch_and_keeps_the_saved_state(tmp_path):
     task, steps = digits_task(), itertools.count(1)
 
-    def draw_nan(chosen: Tensor) -> tuple[Tensor, Tensor]:
-        inputs, labels = task.draw(chosen)
+    def draw_nan(chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        inputs, labels = task.draw(chosen, epoch)
         return inputs * (float("nan") if next(steps) == 21 + 5 else 1.0), labels
 
     run = Run(tmp_path, task=replace(task, draw=draw_nan))
@@ -195,10 +196,10 @@ def test_out_of_memory_names_batch_and_items_and_keeps_the_last_epoch(tmp_path):
     """torch's own error, raised where an accelerator raises it: in the 30th batch, of the second epoch."""
     task, steps = digits_task(), itertools.count(1)
 
-    def draw_too_much(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def draw_too_much(chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         if next(steps) == 30:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return task.draw(chosen)
+        return task.draw(chosen, epoch)
 
     run = Run(tmp_path, task=replace(task, draw=draw_too_much))
     with pytest.raises(DeviceError, match=r"^out of memory on .* with batches of 64 digits; set a smaller batch_size"):
