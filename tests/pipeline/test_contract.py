@@ -109,7 +109,7 @@ def test_what_a_script_does_undeclared_is_found(
 
 def test_a_shared_group_stands_for_its_own_keys(finished: Path) -> None:
     declared: dict[str, Declared] = read_declared(finished)
-    assert declared["train_head"].parameters == {"seed", "train.head"}
+    assert declared["train_head"].parameters == {"seed", "train.deterministic", "train.head"}
     assert "train.augment" in declared["fine_tune"].parameters
     # report, which shows every parameter, alone takes groups whole.
     assert [name for name, stage in declared.items() if "train" in stage.parameters] == ["report"]
