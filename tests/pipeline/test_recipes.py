@@ -1,5 +1,6 @@
-"""A recipe given to `dvc exp run -S` is the recipe: DVC reads every value, lists too, as the YAML file has it."""
+"""Every stage takes every recipe, and a recipe given to `dvc exp run -S` arrives as its YAML file has it, lists too."""
 
+import importlib
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 
 from recipes.overrides import as_set_params, merge, read_recipe, recipe_names
+from stages.run import check_parameters
 from tests.pipeline.workspace import ROOT, read_yaml
 
 LISTS = {"groups": {"rigid": ["cat"]}, "evaluate": {"expected_pairs": [["cat", "dog"], ["bird", "cat"]]}}
@@ -23,6 +25,15 @@ def as_dvc_reads(overrides: dict, folder: Path) -> dict:
 def test_recipes_arrive_as_they_are_written(recipe: str, tmp_path: Path) -> None:
     overrides = read_recipe(recipe)
     assert as_dvc_reads(overrides, tmp_path) == merge(read_yaml(ROOT / "params.yaml"), overrides)
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_every_stage_takes_the_values_of_a_recipe(recipe: str) -> None:
+    parameters = merge(read_yaml(ROOT / "params.yaml"), read_recipe(recipe))
+    scripts = [path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("run", "curves")]
+    assert len(scripts) > 10
+    for name in scripts:
+        check_parameters(importlib.import_module(f"stages.{name}").Parameters, parameters)
 
 
 @pytest.mark.parametrize("overrides", [LISTS, {"groups": {"rigid": []}, "evaluate": {"expected_pairs": []}}])
