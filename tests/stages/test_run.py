@@ -1,5 +1,9 @@
 """What a wrong parameter gets: one line with key, value and what is allowed; and what right ones become."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,3 +153,54 @@ def test_every_parameter_in_the_file_has_a_comment_above_it_or_its_group():
     assert uncommented == []
     assert "{" not in "".join(line for line in lines if not line.lstrip().startswith("#"))
     assert isinstance(yaml.safe_load("\n".join(lines)), dict)
+
+
+STAGE_THAT_WAITS = """
+import time
+
+from stages.run import Group, run
+
+
+class Parameters(Group):
+    pass
+
+
+def main(parameters, files):
+    print("at work", flush=True)
+    time.sleep(60)
+
+
+run(main, Parameters)
+"""
+STAGE_TOO_LARGE = STAGE_THAT_WAITS.replace("time.sleep(60)", "bytearray(1 << 62)")
+
+
+def start(folder: Path, script: str) -> subprocess.Popen[str]:
+    (folder / "waits.py").write_text(script, encoding="utf-8")
+    (folder / "params.yaml").write_text("{}", encoding="utf-8")
+    command = [sys.executable, "waits.py", "--state", "state"]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    return process
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_stage_with_its_status_in_one_line(tmp_path: Path, number: signal.Signals, status: int):
+    with start(tmp_path, STAGE_THAT_WAITS) as process:
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+
+
+def test_memory_that_does_not_suffice_is_one_line(tmp_path: Path):
+    with start(tmp_path, STAGE_TOO_LARGE) as process:
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert told.startswith("error: waits: out of memory")
+    assert told.count("\n") == 1
