@@ -81,6 +81,7 @@ def main(workspace: Path) -> int:
     }
     print("\nThis was a demonstration: handwritten digits and a backbone with random weights, not CIFAR-10.")
     print(metrics_table(metrics))
+    print(f"Report: {os.path.relpath(workspace / 'metrics/report/report.html')}")
     print("Pictures:")
     for picture in sorted((workspace / "metrics").glob("*.png")):
         print(f"  {os.path.relpath(picture)}")

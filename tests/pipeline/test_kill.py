@@ -109,9 +109,9 @@ def victim(finished: Path, killer: Path) -> Callable[[str], Victim]:
 @pytest.mark.parametrize(
     ("stage", "file", "point", "count"),
     [
-        ("train_head", STATE, "rename", 2),
         ("fine_tune", STATE, "inside", 2),
-        ("fine_tune", "model.safetensors", "inside", 1),
+        pytest.param("train_head", STATE, "rename", 2, marks=pytest.mark.slow),
+        pytest.param("fine_tune", "model.safetensors", "inside", 1, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_trainer_goes_on_to_the_same_bytes(

@@ -20,7 +20,8 @@ def test_a_damaged_lock_is_taken_from_the_last_commit(finished: Path, damage: st
     if damage == "gone":
         lock.unlink()
     else:
-        lock.write_bytes(whole[: len(whole) // 2 + 1] if damage == "cut" else b"")
+        # A cut between two entries leaves a valid record of less; this one is within a key.
+        lock.write_bytes(whole[: whole.index(b"md5: ", len(whole) // 2) + 2] if damage == "cut" else b"")
     if damage == "cut":
         told = dvc(finished, "repro", check=False)
         assert told.returncode != 0  # DVC does not always say why
@@ -34,7 +35,7 @@ def test_a_damaged_lock_is_taken_from_the_last_commit(finished: Path, damage: st
 def test_a_lost_lock_is_made_again_from_the_run_cache(finished: Path) -> None:
     before = outputs(finished)
     (finished / "dvc.lock").unlink()
-    assert stages_run(dvc(finished, "repro").stdout) == []
+    assert stages_run(dvc(finished, "repro").stdout) == ["report"]  # which the run cache does not keep
     assert outputs(finished) == before
 
 
@@ -48,7 +49,11 @@ def test_two_branches_that_both_trained_are_merged(finished: Path) -> None:
     set_parameter(finished, "evaluate.mirror", False)
     dvc(finished, "repro")
     commit(finished, "One view")
-    ours = {name: digest for name, digest in outputs(finished).items() if name != "metrics/grad_cam.png"}
+    ours = {
+        name: digest
+        for name, digest in outputs(finished).items()
+        if not name.startswith(("metrics/grad_cam", "metrics/report"))
+    }
     merged = command(finished, "git", "merge", "theirs", check=False)
     assert merged.returncode != 0
     assert "<<<<<<<" in (finished / "dvc.lock").read_text(encoding="utf-8")
@@ -58,7 +63,7 @@ def test_two_branches_that_both_trained_are_merged(finished: Path) -> None:
     assert "dvc.lock" in broken.stderr
     # As documented.
     git(finished, "checkout", "--ours", "--", "dvc.lock", "metrics")
-    assert stages_run(dvc(finished, "repro").stdout) == ["grad_cam"]  # what neither branch has run
+    assert stages_run(dvc(finished, "repro").stdout) == ["grad_cam", "report"]  # what neither branch has run
     git(finished, "add", "--all")
     git(finished, "commit", "--quiet", "--no-edit")
     assert "up to date" in dvc(finished, "status").stdout

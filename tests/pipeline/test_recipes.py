@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import load_yaml
 
 from recipes.overrides import as_set_params, merge, read_recipe, recipe_names
 from stages.run import check_parameters
@@ -18,7 +19,7 @@ def as_dvc_reads(overrides: dict, folder: Path) -> dict:
     path = folder / "params.yaml"
     shutil.copy2(ROOT / "params.yaml", path)
     apply_overrides(path, [argument for argument in as_set_params(overrides) if argument != "-S"])
-    return read_yaml(path)
+    return load_yaml(str(path))  # as DVC reads it: to PyYAML 1e-05 is text, which the stages take as a number
 
 
 @pytest.mark.parametrize("recipe", recipe_names())

@@ -93,7 +93,8 @@ class Arena:
         return self.folder / name
 
     def digests(self) -> dict[str, str]:
-        files = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
+        """Digests of all files but locks, which hold the number of the last process."""
+        files = (path for path in sorted(self.folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     def run(self, stage: ModuleType, parameters: dict | None = None, /, **files: str | list[str]) -> None:

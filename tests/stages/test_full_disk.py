@@ -58,11 +58,6 @@ def disk(_hooked: Disk) -> Iterator[Disk]:
     signal.signal(signal.SIGTERM, terminate)  # a stage sets its own
 
 
-def files_of(arena: Arena) -> dict[str, str]:
-    """All files with their digests, but for what is no output."""
-    return {name: digest for name, digest in arena.digests().items() if not name.endswith(".lock")}
-
-
 def refusal(
     arena: Arena,
     stage: ModuleType,
@@ -75,15 +70,18 @@ def refusal(
     parameters = arena.file("params.yaml")
     parameters.write_text(yaml.safe_dump(arena.parameters), encoding="utf-8")
     name = stage.__name__
-    options = [f"--{option.replace('_', '-')}={arena.file(file)}" for option, file in RUNS[stage].items()]
+    options: list[str] = []
+    for option, given in RUNS[stage].items():
+        names = [given] if isinstance(given, str) else given
+        options += [f"--{option.replace('_', '-')}", *(str(arena.file(file)) for file in names)]
     monkeypatch.setattr(sys, "argv", [name, f"--params={parameters}", f"--state={state}", *options])
-    before = files_of(arena)
+    before = arena.digests()
     with pytest.raises(SystemExit) as left:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     disk.free()
     assert disk.hit
     assert left.value.code == 1
-    assert files_of(arena) == before
+    assert arena.digests() == before
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert "File too large" in line

@@ -17,14 +17,20 @@ import yaml
 from markdown_it import MarkdownIt
 
 from stages import report
-from tests.stages.conftest import CLASSES, FILES, ROOT, Arena
+from tests.stages.conftest import CLASSES, EVIDENCE, FILES, ROOT, Arena
 from tests.transfer.healthy_run import METRICS, TABLES
 from transfer.errors import DataError
 from transfer.files import sha256_of, write_json, write_tsv
 
 VOID = {"meta", "link", "img"}
 LARGEST_PAGE_BYTES = 5_000_000
+PICTURES = {name for name in EVIDENCE if name.endswith(".png")}
 INPUTS = {name: value for name, value in FILES[report].items() if name not in ("markdown", "page")}
+
+
+def links_of(arena: Arena) -> list[str]:
+    """The pictures that the Markdown links to, in their order."""
+    return re.findall(r"!\[[^]]+\]\(([^)]+)\)", arena.file("report/report.md").read_text(encoding="utf-8"))
 
 
 class Page(HTMLParser):
@@ -96,11 +102,11 @@ def test_the_page_is_sound_and_needs_nothing_from_elsewhere(arena: Arena) -> Non
 
 def test_every_picture_is_inside_and_has_a_text_in_its_place(arena: Arena) -> None:
     pictures = page_of(arena).all("img")
-    assert len(pictures) == 2
-    for picture, name in zip(pictures, ("predictions.png", "grad_cam.png"), strict=True):
+    assert len(pictures) == len(PICTURES)
+    for picture, name in zip(pictures, links_of(arena), strict=True):
         content = base64.b64decode(picture["src"].removeprefix("data:image/webp;base64,"), validate=True)
         shown = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        original = cv2.imread(str(arena.file(name)))
+        original = cv2.imread(str(arena.file("report") / name))
         assert shown is not None
         assert original is not None
         assert cv2.PSNR(shown, original) > 25
@@ -153,10 +159,10 @@ def test_every_group_of_parameters_is_shown() -> None:
 
 
 def test_markdown_links_to_pictures_that_are_there(arena: Arena) -> None:
-    markdown = arena.file("report/report.md")
-    links = re.findall(r"!\[[^]]+\]\(([^)]+)\)", markdown.read_text())
-    assert [os.path.basename(link) for link in links] == ["predictions.png", "grad_cam.png"]  # noqa: PTH119
-    assert all(not Path(link).is_absolute() and (markdown.parent / link).is_file() for link in links)
+    links = links_of(arena)
+    assert {os.path.basename(link) for link in links} == PICTURES  # noqa: PTH119
+    assert len(links) == len(PICTURES)
+    assert all(not Path(link).is_absolute() and (arena.file("report") / link).is_file() for link in links)
 
 
 def test_the_same_inputs_give_the_same_bytes(arena: Arena) -> None:
