@@ -336,9 +336,17 @@ def miscalibrated(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
+AUGMENTED = {  # corruptions that training can show too
+    "brightness": "train.augment.brightness",
+    "contrast": "train.augment.contrast",
+    "rotation": "train.augment.rigid.degrees, train.augment.organic.degrees",
+}
+
+
 def fragile(evidence: Evidence) -> Iterator[Finding]:
     clean = evidence.figure("robustness", "clean_accuracy")
-    present = ", ".join(evidence.parameter("train", "augment") or {})
+    augment = evidence.parameter("train", "augment") or {}
+    present = ", ".join(name for name, value in augment.items() if value and not isinstance(value, Mapping))
     for name, strengths in evidence.metrics.get("robustness", {}).items():
         if not isinstance(strengths, Mapping) or "medium" not in strengths:
             continue
@@ -346,9 +354,11 @@ def fragile(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "threat",
                 f"Medium {name} costs {100 * drop:.1f} points of accuracy.",
-                f"The model was trained without {name}, and answers by what it destroys.",
-                f"Add {name} to the augmentation" + (f", which today has {present}." if present else "."),
-                "train.augment",
+                f"The model was trained with little or no {name}, and answers by what it destroys.",
+                f"Train with more {name}."
+                if name in AUGMENTED
+                else f"Add {name} to the augmentation" + (f", which today has {present}." if present else "."),
+                AUGMENTED.get(name, "train.augment"),
                 f"robustness: clean {percent(clean)}, {name}.medium {percent(strengths['medium'])}",
             )
 

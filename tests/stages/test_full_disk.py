@@ -68,7 +68,7 @@ def refusal(
 ) -> str:
     """The one line with which the stage exits."""
     parameters = arena.file("params.yaml")
-    parameters.write_text(yaml.safe_dump(arena.parameters), encoding="utf-8")
+    parameters.write_text(yaml.safe_dump(arena.parameters, sort_keys=False), encoding="utf-8")
     name = stage.__name__
     options: list[str] = []
     for option, given in RUNS[stage].items():

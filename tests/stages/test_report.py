@@ -112,7 +112,7 @@ def test_every_picture_is_inside_and_has_a_text_in_its_place(arena: Arena) -> No
         assert cv2.PSNR(shown, original) > 25
         assert picture["alt"]
     charts = [attributes for attributes in page_of(arena).all("div") if attributes.get("role") == "img"]
-    assert len(charts) == len(page_of(arena).all("svg")) == 3
+    assert len(charts) == len(page_of(arena).all("svg")) == 5
     assert all(chart["aria-label"] for chart in charts)
 
 
