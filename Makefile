@@ -37,7 +37,7 @@ fuzz: install ## Feed 100,000 damaged archives and parameter files to their read
 repro: install ## Run the pipeline of params.yaml; what has not changed is not run again
 	dvc repro
 
-laptop: install ## Train on real CIFAR-10 on a CPU, in under half an hour (ARGS as for recipe)
+laptop: install ## Train on real CIFAR-10 on a CPU, in about half an hour (ARGS as for recipe)
 	python -m recipes laptop $(ARGS)
 
 recipe: install ## Run recipes/NAME.yaml as a DVC experiment: make recipe NAME=laptop ARGS="-S train.lr=0.005"
