@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score
 
+from transfer.classes import confusion_counts
 from transfer.errors import DataError
+from transfer.scores import DRAWS, f1_of
 
-DRAWS = 2000
 SIGNIFICANT = 0.05
 
 
@@ -81,10 +82,7 @@ def compare(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes: 
     fixed = int(((before != labels) & (after == labels)).sum())
     broken = int(((before == labels) & (after != labels)).sum())
     shown = [label for label in range(count) if (labels == label).any()]
-    f1_before, f1_after = (
-        f1_score(labels, answers, labels=np.arange(count), average="macro", zero_division=0.0)  # type: ignore[arg-type]
-        for answers in (before, after)
-    )
+    f1_before, f1_after = (f1_of(confusion_counts(labels, answers, count)).mean() for answers in (before, after))
     return Comparison(
         len(labels),
         change(accuracy_score(labels, before), accuracy_score(labels, after), new.accuracy - old.accuracy),
@@ -112,11 +110,9 @@ class _Figures:
 
 def _figures(draws: np.ndarray, labels: np.ndarray, answers: np.ndarray, classes: int) -> _Figures:
     """Figures of each draw: `draws` (draws, triples) counts how often each (label, answer) was drawn."""
-    every = np.arange(classes)
-    of_class = draws @ (labels[:, None] == every)
-    answered = draws @ (answers[:, None] == every)
-    hits = draws @ ((labels[:, None] == every) & (answers[:, None] == every))
+    cell = labels * classes + answers
+    counts = (draws @ (cell[:, None] == np.arange(classes**2))).reshape(-1, classes, classes)
+    hits = counts.diagonal(axis1=1, axis2=2)
     with np.errstate(invalid="ignore"):
-        recall = hits / of_class
-    f1 = 2 * hits / np.maximum(of_class + answered, 1)
-    return _Figures(hits.sum(1) / draws.sum(1), f1.mean(1), recall)
+        recall = hits / counts.sum(2)
+    return _Figures(hits.sum(1) / draws.sum(1), f1_of(counts).mean(1), recall)

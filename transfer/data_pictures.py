@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from transfer.exploration import CHANNELS, DETAIL_FROM, NYQUIST, Detail, colour_histograms, enlarge
+from transfer.exploration import CHANNELS, DETAIL_FROM, NYQUIST, Detail, colour_histograms
 from transfer.pictures import save_figure, show_pixels
+from transfer.resize import resized
 
 COLOURS = dict(zip(CHANNELS, ("#cf222e", "#1a7f37", "#0969da"), strict=True))
 STYLES = {
@@ -107,7 +108,7 @@ def interpolation_sheet(
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, 3.6]).flat
     axes = upper.subplots(len(images), len(measured) + 1, squeeze=False)
     for places, image in zip(axes, images, strict=True):
-        views = [image, *(enlarge(image[None], size_px, name)[0] for name in measured)]
+        views = [image, *(resized(image, size_px, name) for name in measured)]
         for place, view in zip(places, views, strict=True):
             show_pixels(place, middle(view))
     for place, text in zip(axes[0], [f"original ({images.shape[1]} px)", *measured], strict=True):

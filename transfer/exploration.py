@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from transfer.resize import INTERPOLATIONS
+from transfer.resize import resized
 from transfer.scores import wilson_interval
 
 CHANNELS = ("red", "green", "blue")
@@ -59,8 +59,7 @@ def colour_histograms(images: np.ndarray, bins: int) -> np.ndarray:
 
 def enlarge(images: np.ndarray, size_px: int, interpolation: str) -> np.ndarray:
     """Images (N, H, W, 3) uint8 as the resize stage makes them: (N, size_px, size_px, 3) uint8."""
-    flag = INTERPOLATIONS[interpolation]
-    return np.stack([cv2.resize(image, (size_px, size_px), interpolation=flag) for image in images])
+    return np.stack([resized(image, size_px, interpolation) for image in images])
 
 
 def sharpness(images: np.ndarray) -> float:

@@ -12,6 +12,8 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from transfer.optimizers import peak_rates
+
 ScheduleName = Literal["onecycle", "cosine", "plateau", "constant"]
 
 
@@ -57,8 +59,9 @@ def build_schedule(
     """
     steps = max(steps, 1)
     if name == "onecycle":
-        peaks = [group["lr"] for group in optimizer.param_groups]
-        cycle = OneCycleLR(optimizer, peaks, steps, pct_start=warm_up_fraction, cycle_momentum=False)
+        cycle = OneCycleLR(
+            optimizer, peak_rates(optimizer.param_groups), steps, pct_start=warm_up_fraction, cycle_momentum=False
+        )
         return Schedule(optimizer, cycle)
     if name == "cosine":
         warm_up = min(round(warm_up_fraction * steps), steps - 1)
