@@ -9,7 +9,7 @@ UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 NAME ?= laptop
 ARGS ?=
 
-.PHONY: help install demo test test-all fuzz repro laptop recipe gate compare verify clean-state audit-packages lint clean
+.PHONY: help install demo test test-all fuzz repro laptop recipe gate compare pr-report verify clean-state audit-packages lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ gate: install ## Fail with one line if the last evaluation misses the minimum vi
 
 compare: install ## Judge one run against another: make compare A=main B=laptop (experiments or revisions)
 	python -m commands.compare $(or $(A),HEAD) $(or $(B),workspace)
+
+pr-report: install ## Judge a change against BASE, as Markdown: make pr-report BASE=main (HEAD=branch, ARGS="--pictures FOLDER --output FILE")
+	@python -m commands.pr_report $(or $(BASE),main) $(or $(HEAD),workspace) $(ARGS)
 
 verify: install ## Hash DVC's cache and all outputs anew, and name what is damaged
 	python -m commands.verify
