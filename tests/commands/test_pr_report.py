@@ -86,7 +86,7 @@ def write_model(folder: Path, seed: int) -> None:
     backbone = resnet18()
     backbone.fc = torch.nn.Identity()  # type: ignore[assignment]
     shape = HeadShape(512, (), False, 0.0, 3)
-    card = ModelCard("resnet18", shape, CLASSES, Preprocessing((0.5,) * 3, (0.2,) * 3), 64)
+    card = ModelCard("resnet18", shape, CLASSES, Preprocessing((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)), 64)
     save_model(folder / KEPT[2], Classifier(backbone, build_head(shape)), card)
 
 
@@ -230,7 +230,7 @@ def test_a_run_that_changed_nothing(repository: Path, capsys: pytest.CaptureFixt
     assert dvc_diff(repository, "metrics", "idea") == {}
     text = report(repository, capsys, "idea")
     assert ": no difference is shown.**" in text
-    assert "Nothing changed: all 11 figures are the same." in text
+    assert "Nothing changed: all 10 figures are the same." in text
     assert "No parameter changed." in text
     assert "None: dvc.lock says of every stage what it said before." in text
 

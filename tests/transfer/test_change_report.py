@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
-from tests.transfer.healthy_run import changed, healthy
+from tests.transfer.healthy_run import TABLES, changed, healthy
 from transfer.change_report import Run, answers, judged, paired, sections, shortened, verdict
 from transfer.changes import SeedSpread
 from transfer.evidence import Evidence
@@ -67,7 +67,7 @@ def test_other_test_images_are_not_paired_and_the_rest_is_still_told() -> None:
     found = written(before, after)
     assert [row[0] for row in found["Classes"].tables[0].rows] == ["cat", "dog"]
     assert "Learning curves" in found
-    fewer = changed({}, {"confusion": healthy().tables["confusion"][:100]})
+    fewer = changed({}, {"confusion": list(TABLES["confusion"])[:100]})
     assert paired(before, fewer) is None
 
 
@@ -143,10 +143,10 @@ def test_figures_appear_vanish_and_lie_apart_by_where_they_are_from() -> None:
 
 
 def test_parameters_before_and_after_and_those_that_nobody_ran() -> None:
-    before, after = healthy(), healthy()
-    after.parameters["resize"]["size_px"] = 128
-    after.parameters["new"] = {"a": None}
-    del after.parameters["train"]["augment"]["mirror"]
+    before = healthy()
+    train = {"head": {"hidden": [128]}, "augment": {"shift_fraction": 0.125}}
+    resize = {**before.parameters["resize"], "size_px": 128}
+    after = Evidence({}, {}, {**before.parameters, "resize": resize, "train": train, "new": {"a": None}})
     lock = {"resize": {"params": {"params.yaml": {"resize": {"size_px": 96, "interpolation": "cubic"}}}}}
     section = written(before, after, lock=(lock, lock))["Parameters"]
     assert section.tables[0].rows == [
