@@ -9,7 +9,7 @@ UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 NAME ?= laptop
 ARGS ?=
 
-.PHONY: help install demo test test-all fuzz repro laptop recipe gate compare ablation sweep seeds verify clean-state audit-packages lint clean
+.PHONY: help install demo test test-all fuzz repro laptop recipe gate compare ablation sweep seeds verify pr-report clean-state audit-packages lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ sweep: install ## Search searches/sweep.yaml, or FILE=…, by validation accurac
 
 seeds: install ## Record how far figures spread from seed to seed (ARGS="--recipe laptop --seeds 0 1 2 -S …")
 	python -m commands.seeds $(ARGS)
+
+pr-report: install ## Judge a change against BASE, as Markdown: make pr-report BASE=main (HEAD=branch, ARGS="--pictures FOLDER --output FILE")
+	@python -m commands.pr_report $(or $(BASE),main) $(or $(HEAD),workspace) $(ARGS)
 
 verify: install ## Hash DVC's cache and all outputs anew, and name what is damaged
 	python -m commands.verify

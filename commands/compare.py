@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from commands.revisions import read, resolve
-from transfer.comparison import Change, Comparison, compare
+from transfer.comparison import Comparison, compare_names
 from transfer.errors import PipelineError
 
 ANSWERS = {"test": "metrics/confusion.tsv", "val": "metrics/val_confusion.tsv"}
@@ -39,30 +39,13 @@ def compare_runs(root: Path, first: str, second: str, split: str = "test") -> Co
             f"error: {first} and {second} were asked about other images of the {split} split; "
             "seed and subsample must be equal"
         )
-    classes = sorted({*labels, *before, *after})
-    number = {name: place for place, name in enumerate(classes)}
-    numbers = [np.array([number[name] for name in names]) for names in (labels, before, after)]
-    return compare(numbers[0], numbers[1], numbers[2], classes, seed=0)
+    return compare_names(labels, before, after)
 
 
 def table(comparison: Comparison) -> str:
-    """All changes, classes with the largest first, as Markdown."""
-
-    def row(name: str, change: Change) -> str:
-        interval = f"{100 * change.ci_low:+.1f} to {100 * change.ci_high:+.1f}"
-        before, after = f"{100 * change.before:.1f}", f"{100 * change.after:.1f}"
-        return f"| {name} | {before} | {after} | {100 * change.difference:+.1f} | {interval} |"
-
-    classes = sorted(comparison.recall.items(), key=lambda item: -abs(item[1].difference))
-    return "\n".join(
-        [
-            "| % | A | B | change | 95 % interval |",
-            "|---|---|---|---|---|",
-            row("accuracy", comparison.accuracy),
-            row("macro F1", comparison.macro_f1),
-            *(row(f"recall of {name}", change) for name, change in classes),
-        ]
-    )
+    """All changes as Markdown."""
+    head = ["| % | A | B | change | 95 % interval |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in comparison.rows())])
 
 
 def main(root: Path, first: str, second: str, split: str) -> int:

@@ -43,3 +43,10 @@ def read(root: Path, revision: str, path: str) -> str | None:
     command = ["git", "show", f"{revision}:{path}"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     return None if done.returncode else done.stdout
+
+
+def listed(root: Path, revision: str, folder: str) -> list[str]:
+    """Paths of the files right in a folder of a revision or the workspace; none if it is not there."""
+    if revision == WORKSPACE:
+        return sorted(f"{folder}/{path.name}" for path in (root / folder).glob("*") if path.is_file())
+    return git(root, "ls-tree", "-z", "--name-only", revision, f"{folder}/").split("\0")[:-1]

@@ -21,7 +21,7 @@ def read_recipe(name: str) -> dict[str, Any]:
 
 
 def merge(parameters: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """Parameters with overrides laid over them, group by group. Raises KeyError for a key that is not there, or is a group."""
+    """Parameters with overrides laid over them, group by group. Raises KeyError for an unknown key, or a group."""
     merged = dict(parameters)
     for key, value in overrides.items():
         old = parameters[key]

@@ -1,13 +1,11 @@
 """Write one report of the whole run, as a page for people and as Markdown for a pull request."""
 
-import csv
 import json
 import platform
 import subprocess
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib.metadata import version
-from io import StringIO
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from stages.run import Group, run
 from transfer.device import best_device, hardware
 from transfer.diagnosis import gate
 from transfer.errors import DataError
-from transfer.evidence import Evidence
+from transfer.evidence import Evidence, read_table
 from transfer.files import sha256_of, whole
 from transfer.page import fill_in, inlined
 from transfer.report import sections
@@ -51,7 +49,7 @@ def read_evidence(paths: Sequence[Path], parameters: dict[str, Any]) -> Evidence
             if path.suffix == ".json":
                 metrics[path.stem] = json.loads(text)
             elif path.suffix == ".tsv":
-                tables[path.stem] = list(csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
+                tables[path.stem] = read_table(text)
             elif path.suffix != ".png":
                 raise DataError(f"{path}: neither .json nor .tsv nor .png; take it off --evidence of stage report")
         except ValueError as error:

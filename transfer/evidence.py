@@ -1,7 +1,9 @@
 """What the stages measured, by name, and how such figures are written for people."""
 
-from collections.abc import Mapping, Sequence
+import csv
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any
 
 from transfer.scores import newcombe_interval
@@ -40,6 +42,20 @@ class Evidence:
 
     def images(self, split: str) -> int:
         return self.figure("subsample", split, "images") or 0
+
+
+def read_table(text: str) -> list[dict[str, str]]:
+    """Rows of a table (.tsv) by its columns, as a stage wrote it."""
+    return list(csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Values of nested mappings by their dotted names."""
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def percent(share: float) -> str:

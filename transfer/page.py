@@ -37,7 +37,7 @@ def _unbroken(value: Any) -> Any:
 
 def as_markdown(text: str) -> str:
     """Text that GitHub shows as it is, in a table too: in one line, with its special characters escaped."""
-    return re.sub(r"([\\`*<>|\[\]~]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*<>|\[\]~&$]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
 
 
 def inlined(picture: Path) -> str:

@@ -5,7 +5,6 @@ A section says what its figures are; where they were not measured it is left out
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from transfer import charts
 from transfer.claims import answer_claims, confusion_from, distances
@@ -17,7 +16,7 @@ from transfer.diagnosis import (
     leakage_text,
     strengths,
 )
-from transfer.evidence import Evidence, Row, estimate, interval, percent, points, shown
+from transfer.evidence import Evidence, Row, estimate, interval, leaves, percent, points, shown
 
 MOST_CONFUSIONS = 10
 NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and numbers
@@ -182,14 +181,6 @@ def what_was_done(evidence: Evidence, provenance: Mapping[str, str]) -> Section:
     if parameters:
         tables.append(Table("All parameters", ["parameter", "value"], parameters, ["parameter", "value"], folded=True))
     return Section("What was done", text, tables=tables)
-
-
-def leaves(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in parameters.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def learning(evidence: Evidence) -> Iterator[Section]:

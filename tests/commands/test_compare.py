@@ -58,21 +58,22 @@ def test_an_experiment_against_a_branch(repository: Path) -> None:
     done = compare(repository, "main", "idea")
     assert done.returncode == 0, done.stderr
     verdict, *rest = done.stdout.splitlines()
-    assert verdict.startswith("A = main, B = idea, test split: B is better than A by 20.0 points of accuracy")
-    assert verdict.endswith("p < 0.001")
+    assert verdict.startswith("A = main, B = idea, test split: accuracy 70.0 → 90.0, +20.0 points, 95 % interval ")
+    assert verdict.endswith("McNemar p < 0.001: better")
     assert "| accuracy | 70.0 | 90.0 | +20.0 |" in done.stdout
     assert rest[-1] == "Of 100 images B mended 20 errors of A and made 0 new."
 
 
 def test_the_workspace_against_the_last_commit(repository: Path) -> None:
     done = compare(repository, "HEAD", "workspace")
-    assert "B is better than A by 10.0 points of accuracy" in done.stdout
+    assert "accuracy 70.0 → 80.0, +10.0 points" in done.stdout
     assert "no difference is shown" in compare(repository, "main", "HEAD").stdout
 
 
 def test_the_validation_split_has_answers_of_its_own(repository: Path) -> None:
     done = compare(repository, "main", "idea", "--split", "val")
-    assert done.stdout.startswith("A = main, B = idea, val split: no difference is shown")
+    assert done.stdout.splitlines()[0].startswith("A = main, B = idea, val split: accuracy 100.0 → 100.0, +0.0 points")
+    assert done.stdout.splitlines()[0].endswith("no difference is shown")
     assert "| accuracy | 100.0 | 100.0 | +0.0 |" in done.stdout
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import bootstrap
 from sklearn.metrics import f1_score
 
-from transfer.comparison import compare
+from transfer.comparison import compare, compare_names
 from transfer.errors import DataError
 
 CLASSES = ("cat", "dog", "ship")
@@ -64,14 +64,33 @@ def test_figures_before_and_after_are_scikit_learns(triple):
     assert compared.fixed - compared.broken == round(600 * compared.accuracy.difference)
 
 
-def test_the_sentence_says_who_is_better_whichever_comes_first(triple):
+def test_the_sentence_says_what_changed_by_how_much_and_whether_it_is_better(triple):
     labels, before, after = triple
     forth = compare(labels, before, after, CLASSES, seed=0)
     back = compare(labels, after, before, CLASSES, seed=0)
-    assert forth.p_value < 0.05
-    assert forth.sentence("old", "new").startswith("new is better than old by ")
-    assert back.sentence("new", "old").startswith("new is better than old by ")
-    assert f"by {100 * forth.accuracy.difference:.1f} points" in back.sentence("new", "old")
+    was, now = (f"{100 * (answers == labels).mean():.1f}" for answers in (before, after))
+    points = f"{100 * forth.accuracy.difference:.1f}"
+    assert forth.p_value < 0.001
+    assert forth.sentence().startswith(f"accuracy {was} → {now}, +{points} points, 95 % interval ")
+    assert forth.sentence().endswith(", McNemar p < 0.001: better")
+    assert back.sentence().startswith(f"accuracy {now} → {was}, −{points} points, 95 % interval −")
+    assert back.sentence().endswith(": worse")
+
+
+def test_rows_have_the_largest_change_of_a_class_first(triple):
+    names = np.array(CLASSES)[np.stack(triple)]
+    compared = compare_names(names[0], names[1], names[2])
+    assert compared == compare(*triple, CLASSES, seed=0)  # whose names are in alphabetical order
+    rows = compared.rows()
+    assert [row[0] for row in rows[:2]] == ["accuracy", "macro F1"]
+    changes = {
+        name: (names[2] == names[0])[names[0] == name].mean() - (names[1] == names[0])[names[0] == name].mean()
+        for name in CLASSES
+    }
+    assert [row[0] for row in rows[2:]] == [
+        f"recall of {name}" for name in sorted(changes, key=lambda name: -abs(changes[name]))
+    ]
+    assert [row[3] for row in rows[2:]] == [f"{100 * changes[row[0].split()[-1]]:+.1f}" for row in rows[2:]]
 
 
 def test_equal_answers_show_no_difference(triple):
@@ -79,7 +98,7 @@ def test_equal_answers_show_no_difference(triple):
     same = compare(labels, before, before, CLASSES, seed=0)
     assert same.p_value == 1.0
     assert (same.accuracy.ci_low, same.accuracy.ci_high) == (0.0, 0.0)
-    assert "no difference is shown: B minus A is +0.0 points" in same.sentence()
+    assert same.sentence().endswith("+0.0 points, 95 % interval 0.0 to 0.0, McNemar p = 1.000: no difference is shown")
 
 
 def test_a_class_without_images_and_one_with_a_single_image_do_no_harm():

@@ -13,7 +13,17 @@ from markdown_it import MarkdownIt
 from transfer.errors import DataError
 from transfer.page import WIDEST_PX, as_markdown, fill_in, inlined
 
-ODD = ["<b>cat</b>", "a|b", "*x* _y_ `z`", "[a](b) ![c](d)", "train_head", "p < 0.001 & q > 1", "~~no~~", "back\\slash"]
+ODD = [
+    "<b>cat</b>",
+    "a|b",
+    "*x* _y_ `z`",
+    "[a](b) ![c](d)",
+    "train_head",
+    "p < 0.001 & q > 1",
+    "~~no~~",
+    "back\\slash",
+    "&lt;b&gt; $x$ &amp;",
+]
 
 
 def write_picture(path: Path, width: int) -> np.ndarray:
