@@ -4,7 +4,6 @@ DVC itself trusts a read-only file in its cache, and a file whose time and size 
 hashing it. Exits 1 if a file is damaged. A missing one is no damage: `dvc pull` or `dvc repro` brings it.
 """
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -12,11 +11,7 @@ import yaml
 from dvc.repo import Repo
 from tqdm import tqdm
 
-
-def md5_of(path: Path) -> str:
-    """MD5 of a file's bytes, which is DVC's name for its content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest()
+from transfer.files import md5_of
 
 
 def recorded_outputs(lock: Path) -> dict[Path, tuple[str, str]]:

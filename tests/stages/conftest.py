@@ -153,6 +153,9 @@ FILES: dict[ModuleType, dict[str, Any]] = {
     train_head: {
         "train_features": "train_features.npz",
         "val_features": "val_features.npz",
+        "backbone": "backbone.safetensors",
+        "train_split": "train.npz",
+        "val_split": "val.npz",
         "head": "head.safetensors",
         "metrics": "train_head.json",
         "curves": "train_head.tsv",
