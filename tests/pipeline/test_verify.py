@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.workspace import ROOT, dvc, read_yaml, stages_run
+from tests.pipeline.workspace import ROOT, dvc, read_yaml, return_to_commit_of_the_run, stages_run
 
 MODEL = Path("models/model.safetensors")
 
@@ -42,6 +42,7 @@ def test_all_is_well_after_a_run(finished: Path) -> None:
 
 
 def test_a_damaged_cache_file_is_named_and_the_way_out_works(finished: Path) -> None:
+    return_to_commit_of_the_run(finished)
     whole = (finished / MODEL).read_bytes()
     for path in (cached(finished, MODEL), finished / MODEL):  # often two names of one file
         flip_a_bit(path)
