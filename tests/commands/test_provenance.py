@@ -24,11 +24,6 @@ CLASSES = ("cat", "dog", "frog")
 IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 MODEL, HEAD = "models/model.safetensors", "models/head.safetensors"
 BACKBONE, SPLIT = "models/b.safetensors", "train.npz"
-    "models/model.safetensors",
-    "models/head.safetensors",
-    "models/b.safetensors",
-    "train.npz",
-)
 SCRIPT = "stages/fine_tune.py"
 PARAMETERS = {"seed": 0, "train": {"lr": 1e-5, "size": 2}}
 
