@@ -55,14 +55,20 @@ def duplicate_rows(evidence: Evidence) -> Rows:
 def facts(evidence: Evidence, card: ModelCard, digest: str) -> dict[str, Any]:
     """All that the templates of both cards ask for; `digest` is the model file's.
 
-    Raises KeyError if a figure is missing that every run has.
+    Raises KeyError if a figure is missing, and so does its `figure`.
     """
+
+    def figure(*keys: str) -> Any:
+        if (value := evidence.figure(*keys)) is None:
+            raise KeyError(".".join(keys))
+        return value
+
     scores, leakage = evidence.metrics["evaluate"], evidence.metrics["leakage"]
     ends = interval(scores["accuracy_ci_low"], scores["accuracy_ci_high"])
     return {
         "card": card,
         "digest": digest,
-        "figure": evidence.figure,
+        "figure": figure,
         "parameter": evidence.parameter,
         "images": evidence.images,
         "percent": percent,

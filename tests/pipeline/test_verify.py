@@ -74,3 +74,10 @@ def test_what_is_missing_is_told_but_is_no_damage(finished: Path, gone: str) -> 
     done = verify(finished)
     assert done.returncode == 0, done.stderr
     assert ("1 outputs are not here" in done.stdout) == (gone == str(MODEL))
+
+
+def test_a_file_within_an_output_folder_is_named(finished: Path) -> None:
+    flip_a_bit(finished / "models/classifier/README.md")
+    done = verify(finished)
+    assert done.returncode == 1
+    assert done.stderr.startswith("models/classifier/README.md: not what stage cards wrote")
