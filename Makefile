@@ -9,7 +9,7 @@ UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 NAME ?= laptop
 ARGS ?=
 
-.PHONY: help install demo test test-all fuzz repro laptop recipe gate compare ablation sweep seeds verify pr-report clean-state audit-packages lint clean
+.PHONY: help install demo test test-all fuzz repro laptop recipe gate compare ablation sweep seeds verify pr-report provenance clean-state audit-packages lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ pr-report: install ## Judge a change against BASE, as Markdown: make pr-report B
 
 verify: install ## Hash DVC's cache and all outputs anew, and name what is damaged
 	python -m commands.verify
+
+provenance: install ## Check what a model file says of its origin: make provenance MODEL=models/model.safetensors
+	@python -m commands.provenance $(or $(MODEL),models/model.safetensors)
 
 clean-state: install ## List and remove the states of unfinished runs; a running one keeps its own
 	python -m commands.states --remove

@@ -13,8 +13,9 @@ import numpy as np
 
 from commands.revisions import experiments, read
 from commands.trials import Trial, add_options, run_trials, shared_parameters
-from recipes.overrides import leaves, read_recipe
+from recipes.overrides import read_recipe
 from transfer.errors import PipelineError
+from transfer.evidence import leaves
 from transfer.files import write_json
 
 FIGURES = ("metrics/fine_tune.json", "metrics/evaluate.json")
@@ -23,7 +24,7 @@ FIGURES = ("metrics/fine_tune.json", "metrics/evaluate.json")
 def figures_of(root: Path, name: str) -> dict[str, float]:
     """The numbers of an experiment's evaluation by dotted name, with its validation figures under `val.`."""
     revision = experiments(root)[name]
-    tune, scores = (leaves(json.loads(read(root, revision, path) or "{}")) for path in FIGURES)
+    tune, scores = (dict(leaves(json.loads(read(root, revision, path) or "{}"))) for path in FIGURES)
     found = {**{key: value for key, value in tune.items() if key.startswith("val.")}, **scores}
     return {key: float(value) for key, value in found.items() if not isinstance(value, bool)}
 

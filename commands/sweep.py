@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from commands.revisions import experiments, read
 from commands.searches import Search, check_keys, read_search
 from commands.trials import Trial, add_options, run_trials, shared_parameters
-from recipes.overrides import leaves
 from transfer.errors import PipelineError
+from transfer.evidence import leaves
 
 METRICS = "metrics/fine_tune.json"
 
@@ -73,7 +73,7 @@ def nested(names: dict[str, Any]) -> dict[str, Any]:
 
 def result_of(root: Path, revision: str, space: dict[str, BaseDistribution]) -> tuple[dict[str, Any], float]:
     """Parameters of the space and validation accuracy of an experiment."""
-    parameters = leaves(yaml.safe_load(read(root, revision, "params.yaml") or "{}"))
+    parameters = dict(leaves(yaml.safe_load(read(root, revision, "params.yaml") or "{}")))
     metrics = json.loads(read(root, revision, METRICS) or "{}")
     if "val" not in metrics:
         raise SystemExit(

@@ -4,7 +4,7 @@ DVC itself trusts a read-only file in its cache, and a file whose time and size 
 hashing it. Exits 1 if a file is damaged. A missing one is no damage: `dvc pull` or `dvc repro` brings it.
 """
 
-import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -12,26 +12,35 @@ import yaml
 from dvc.repo import Repo
 from tqdm import tqdm
 
-
-def md5_of(path: Path) -> str:
-    """MD5 of a file's bytes, which is DVC's name for its content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest()
+from transfer.files import md5_of
 
 
-def recorded_outputs(lock: Path) -> dict[Path, tuple[str, str]]:
-    """Each output that dvc.lock records: its path from the root, with its stage and MD5."""
+def recorded_outputs(lock: Path, cache: Path) -> dict[Path, tuple[str, str]]:
+    """Each output file that dvc.lock records: its path from the root, with its stage and MD5.
+
+    What a folder holds is recorded in the cache; without that, or damaged there, it counts as one output.
+    """
     if not lock.exists():
         return {}
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
-    return {Path(out["path"]): (name, out["md5"]) for name, entry in stages.items() for out in entry.get("outs", [])}
+    found: dict[Path, tuple[str, str]] = {}
+    for name, entry in yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].items():
+        for out in entry.get("outs", []):
+            path, digest = Path(out["path"]), out["md5"]
+            listing = cache / digest[:2] / digest[2:]
+            if digest.endswith(".dir") and listing.is_file() and md5_of(listing) == digest.removesuffix(".dir"):
+                inside = json.loads(listing.read_text(encoding="utf-8"))
+                found |= {path / file["relpath"]: (name, file["md5"]) for file in inside}
+            else:
+                found[path] = (name, digest)
+    return found
 
 
 def main(root: Path) -> int:
     with Repo(str(root)) as repo:
         cache = Path(repo.cache.local.path)
-    outputs = recorded_outputs(root / "dvc.lock")
-    holders = {digest: f"{path} of stage {stage}" for path, (stage, digest) in outputs.items()}
+    outputs = recorded_outputs(root / "dvc.lock", cache)
+    # Of two outputs with one content the first is named, which the other was copied from.
+    holders = {digest: f"{path} of stage {stage}" for path, (stage, digest) in reversed(outputs.items())}
     cached = sorted(path for path in cache.glob("[0-9a-f][0-9a-f]/*") if path.is_file())
     present = [path for path in outputs if (root / path).is_file()]
     damaged = []

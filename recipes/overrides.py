@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from transfer.evidence import leaves
+
 FOLDER = Path(__file__).parent
 
 
@@ -31,18 +33,10 @@ def merge(parameters: dict[str, Any], overrides: dict[str, Any]) -> dict[str, An
     return merged
 
 
-def leaves(parameters: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested parameters by their dotted names."""
-    found: dict[str, Any] = {}
-    for key, value in parameters.items():
-        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
-
-
 def as_set_params(overrides: dict[str, Any]) -> list[str]:
     """Overrides as arguments for `dvc exp run`: ["-S", "train.lr=0.01", ...]."""
     arguments: list[str] = []
-    for name, value in leaves(overrides).items():
+    for name, value in leaves(overrides):
         text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         arguments += ["-S", f"{name}={text.replace(' ', '')}"]
     return arguments

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.curves import live_log, write_results
+from stages.provenance import read_provenance
 from stages.run import Group, fingerprint, run
 from transfer.augmentation import Augmentation, Geometry, augment, build_mix, scaled_down
 from transfer.backbones import Preprocessing, load_backbone
@@ -233,7 +234,9 @@ def main(parameters: Parameters, files: Namespace) -> None:
     optimizer = build_optimizer(wanted.optimizer, groups, wanted.momentum)
     steps = plan.epochs * plan.steps_per_epoch(task.count)
     schedule = build_schedule(wanted.schedule, optimizer, steps, wanted.warm_up_fraction, wanted.plateau_patience)
-    saved = SavedState(files.state, "fine_tune", fingerprint(parameters, [getattr(files, name) for name in INPUTS]))
+    inputs = {name: getattr(files, name) for name in INPUTS}
+    provenance = read_provenance("fine_tune", parameters, inputs, files.params)
+    saved = SavedState(files.state, "fine_tune", fingerprint(parameters, list(inputs.values())))
     first_epoch = head.epochs + 1
     with (
         only_one(files.model),
@@ -241,7 +244,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         live_log(files.state / "live" / "fine_tune", first_epoch) as log,
     ):
         fitted = fit(model, task, plan, optimizer, schedule, saved, log, "fine_tune")
-    card = ModelCard(backbone.architecture, head.shape, classes, backbone.preprocessing, data[0].size_px)
+    card = ModelCard(backbone.architecture, head.shape, classes, backbone.preprocessing, data[0].size_px, provenance)
     save_model(files.model, model, card)
     write_results(files.metrics, files.curves, fitted, first_epoch)
     saved.discard()

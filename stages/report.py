@@ -1,20 +1,18 @@
 """Write one report of the whole run, as a page for people and as Markdown for a pull request."""
 
-import json
 import platform
 import subprocess
 from argparse import Namespace
-from collections.abc import Sequence
 from importlib.metadata import version
 from os.path import relpath
 from pathlib import Path
 from typing import Any
 
+from stages.evidence import read_evidence
 from stages.run import Group, run
 from transfer.device import best_device, hardware
 from transfer.diagnosis import gate
 from transfer.errors import DataError
-from transfer.evidence import Evidence, read_table
 from transfer.files import sha256_of, whole
 from transfer.page import fill_in, inlined
 from transfer.report import sections
@@ -37,26 +35,6 @@ class Parameters(Group):
     leakage: dict[str, Any]
     grad_cam: dict[str, Any]
     audit: dict[str, Any]
-
-
-def read_evidence(paths: Sequence[Path], parameters: dict[str, Any]) -> Evidence:
-    """Sort metrics (.json) and tables (.tsv) by their files' stems; pictures are left for later."""
-    metrics: dict[str, Any] = {}
-    tables: dict[str, list[dict[str, str]]] = {}
-    for path in paths:
-        try:
-            text = path.read_text(encoding="utf-8") if path.suffix in (".json", ".tsv") else ""
-            if path.suffix == ".json":
-                metrics[path.stem] = json.loads(text)
-            elif path.suffix == ".tsv":
-                tables[path.stem] = read_table(text)
-            elif path.suffix != ".png":
-                raise DataError(f"{path}: neither .json nor .tsv nor .png; take it off --evidence of stage report")
-        except ValueError as error:
-            raise DataError(f"{path}: not readable ({error}); run the stage that writes it again") from None
-    if "evaluate" not in metrics:
-        raise DataError("no evaluate.json among --evidence; without its verdict there is no report")
-    return Evidence(metrics, tables, parameters)
 
 
 def commit() -> str:

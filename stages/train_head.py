@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.curves import live_log, write_results
+from stages.provenance import read_provenance
 from stages.run import Group, fingerprint, run
 from transfer.device import best_device, choose_algorithms
 from transfer.features import Features, draw_views, load_features
@@ -20,6 +21,8 @@ from transfer.saved_state import SavedState, only_one, seed_step
 from transfer.schedules import ScheduleName, build_schedule
 from transfer.training import Plan, Task, fit
 
+INPUTS = ["train_features", "val_features"]
+ORIGINS = ["backbone", "train_split", "val_split"]  # what the features were made of, for the provenance alone
 FIRST_EPOCH = 1
 WARM_UP_FRACTION, PLATEAU_PATIENCE = 0.3, 2  # of a phase that takes seconds
 
@@ -67,6 +70,8 @@ def make_task(train: Features, val: Features, device: torch.device, label_smooth
 def main(parameters: Parameters, files: Namespace) -> None:
     wanted, seed = parameters.train.head, parameters.seed
     train, val = load_features(files.train_features), load_features(files.val_features)
+    made_of = {name: getattr(files, name) for name in [*INPUTS, *ORIGINS]}
+    provenance = read_provenance("train_head", parameters, made_of, files.params)
     choose_algorithms(parameters.train.deterministic)
     device = best_device()
     shape = HeadShape(train.plain.shape[1], wanted.hidden, wanted.batch_norm, wanted.dropout, len(train.classes))
@@ -77,17 +82,17 @@ def main(parameters: Parameters, files: Namespace) -> None:
     optimizer = torch.optim.AdamW(parameter_groups(head, wanted.lr, wanted.weight_decay))
     steps = plan.epochs * plan.steps_per_epoch(task.count)
     schedule = build_schedule(wanted.schedule, optimizer, steps, WARM_UP_FRACTION, PLATEAU_PATIENCE)
-    saved = SavedState(files.state, "train_head", fingerprint(parameters, [files.train_features, files.val_features]))
+    saved = SavedState(files.state, "train_head", fingerprint(parameters, [getattr(files, name) for name in INPUTS]))
     with (
         only_one(files.head),
         only_one(saved.folder),
         live_log(files.state / "live" / "train_head", FIRST_EPOCH) as log,
     ):
         fitted = fit(head, task, plan, optimizer, schedule, saved, log, "train_head")
-    save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history)))
+    save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history), provenance))
     write_results(files.metrics, files.curves, fitted, FIRST_EPOCH)
     saved.discard()
 
 
 if __name__ == "__main__":
-    run(main, Parameters, inputs=["train_features", "val_features"], outputs=["head", "metrics", "curves"])
+    run(main, Parameters, inputs=[*INPUTS, *ORIGINS], outputs=["head", "metrics", "curves"])

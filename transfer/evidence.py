@@ -10,6 +10,16 @@ from transfer.scores import newcombe_interval
 
 Row = Mapping[str, str]
 
+# Figures of an evaluation, and what they are.
+ESTIMATES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "top2_accuracy": "accuracy of the two best guesses",
+    "accuracy_single_view": "accuracy without the mirror image",
+    "loss": "log loss",
+    "brier": "Brier score",
+}
+
 
 @dataclass(frozen=True)
 class Evidence:

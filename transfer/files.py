@@ -107,3 +107,9 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def md5_of(path: Path) -> str:
+    """MD5 of a file's bytes, in hexadecimal: not against forgery, but the name by which many tools know a content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()

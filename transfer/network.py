@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from transfer.backbones import Backbone, Preprocessing, architecture_in, empty_model
 from transfer.errors import WeightsError
+from transfer.provenance import Provenance
 from transfer.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
 
 
@@ -73,18 +75,25 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True)
 class Head:
-    """A trained head: its weights, shape and class names, and the epochs it was trained."""
+    """A trained head: its weights, shape and class names, the epochs it was trained, and where it comes from."""
 
     __pydantic_config__ = DESCRIBED
     shape: HeadShape
     state: dict[str, Tensor]
     classes: tuple[str, ...]
     epochs: int
+    provenance: Provenance
+
+
+def _about(record: Any) -> dict[str, Any]:
+    """A record as a file's description, without what there is not."""
+    return asdict(record, dict_factory=lambda pairs: {key: value for key, value in pairs if value is not None})
 
 
 def save_head(path: Path, head: Head) -> None:
     """Write a head as safetensors."""
-    save_tensors(path, head.state, {"shape": asdict(head.shape), "classes": head.classes, "epochs": head.epochs})
+    parts = {"shape": _about(head.shape), "provenance": _about(head.provenance)}
+    save_tensors(path, head.state, {**parts, "classes": head.classes, "epochs": head.epochs})
 
 
 def load_head(path: Path) -> Head:
@@ -106,7 +115,7 @@ def _empty_head(path: Path, shape: HeadShape) -> nn.Module:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a saved classifier needs to be used: architecture, head, class names, preprocessing, input side."""
+    """What a saved classifier needs to be used, architecture to input side, and where it comes from."""
 
     __pydantic_config__ = DESCRIBED
     architecture: str
@@ -114,6 +123,7 @@ class ModelCard:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     size_px: int
+    provenance: Provenance
 
 
 def build_classifier(backbone: Backbone, head: Head) -> Classifier:
@@ -131,7 +141,12 @@ def build_classifier(backbone: Backbone, head: Head) -> Classifier:
 
 def save_model(path: Path, model: Classifier, card: ModelCard) -> None:
     """Write a classifier as safetensors with its card."""
-    save_tensors(path, model.state_dict(), asdict(card))
+    save_tensors(path, model.state_dict(), _about(card))
+
+
+def load_card(path: Path) -> ModelCard:
+    """What a classifier's file says of it. Raises WeightsError if the file holds anything else."""
+    return described(path, ModelCard, load_tensors(path)[1])
 
 
 def load_model(path: Path, classes: Sequence[str], size_px: int | None = None) -> tuple[Classifier, ModelCard]:

@@ -16,19 +16,11 @@ from transfer.diagnosis import (
     leakage_text,
     strengths,
 )
-from transfer.evidence import Evidence, Row, estimate, interval, leaves, percent, points, shown
+from transfer.evidence import ESTIMATES, Evidence, Row, estimate, interval, leaves, percent, points, shown
 
 MOST_CONFUSIONS = 10
 NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and numbers
 PHASES = {"train_head": "phase 1 (head only)", "fine_tune": "phase 2 (whole network)"}
-ESTIMATES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "top2_accuracy": "accuracy of the two best guesses",
-    "accuracy_single_view": "accuracy without the mirror image",
-    "loss": "log loss",
-    "brier": "Brier score",
-}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tests.pipeline.workspace import ROOT, copy_pipeline, graph_of, read_yaml, s
 STAGES = [
     *("download", "backbone", "subsample", "explore", "resize@train", "resize@val", "resize@test"),
     *("embed", "label_errors", "train_head", "fine_tune"),
-    *("evaluate", "leakage", "robustness", "grad_cam", "audit", "report"),
+    *("evaluate", "leakage", "robustness", "grad_cam", "audit", "report", "cards"),
 ]
 TRAINING = ("embed", "label_errors", "train_head", "fine_tune")
 SPLITTER = "subsample"  # which makes the test split, and so has to name it

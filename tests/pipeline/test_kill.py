@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.contract import read_declared
-from tests.pipeline.workspace import ROOT, dvc, read_yaml, stages_run, write_yaml
+from tests.pipeline.workspace import ROOT, dvc, read_yaml, return_to_commit_of_the_run, stages_run, write_yaml
 
 KILLER = Path(__file__).with_name("killer.py")
 STATUSES = {"before": (-9, 137), "inside": (-25, 153), "rename": (-9, 137), "forget": (-9, 137), "term": (143,)}
@@ -63,6 +63,7 @@ class Victim:
         self.names = self.names_there()
         self.outs = sorted(read_declared(workspace)[stage].outs)
         forget(workspace, stage)
+        return_to_commit_of_the_run(workspace)
 
     def names_there(self) -> set[str]:
         """All files but git's and DVC's own."""

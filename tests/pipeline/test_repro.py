@@ -12,12 +12,12 @@ import networkx
 import pytest
 from dvc.repo import Repo
 
-from recipes.overrides import leaves
 from tests.pipeline.workspace import ROOT, dvc, graph_of, read_yaml, set_parameter, stages_of, stages_run
+from transfer.evidence import leaves
 from transfer.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
-FROM_EVALUATE = ["evaluate", "leakage", "grad_cam", "report"]
+FROM_EVALUATE = ["evaluate", "leakage", "grad_cam", "report", "cards"]
 FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "robustness", "audit"]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", "label_errors", *FROM_HEAD]
@@ -36,7 +36,7 @@ RERUNS = {
     "subsample": (["subsample"], FROM_SUBSAMPLE),
     "explore": (["explore"], ["explore", "report"]),
     "resize.size_px": (["explore", *RESIZE], ["explore", *RESIZE, *FROM_EMBED]),
-    "resize.interpolation": ([*RESIZE, "robustness"], [*RESIZE, *FROM_EMBED]),
+    "resize.interpolation": ([*RESIZE, "robustness", "cards"], [*RESIZE, *FROM_EMBED]),
     "embed": (["embed"], FROM_EMBED),
     "train.deterministic": (["train_head", "fine_tune"], FROM_HEAD),
     "train.lr": (["fine_tune"], FROM_FINE_TUNE),
@@ -44,22 +44,22 @@ RERUNS = {
     "train.head": (["train_head"], FROM_HEAD),
     "train.fine_tune": (["fine_tune"], FROM_FINE_TUNE),
     "train.augment": (["fine_tune"], FROM_FINE_TUNE),
-    "evaluate.minimum_macro_f1": (["evaluate"], FROM_EVALUATE),
-    "evaluate.mirror": (["evaluate"], FROM_EVALUATE),
-    "evaluate.shift_fraction": (["evaluate"], FROM_EVALUATE),
+    "evaluate.minimum_macro_f1": (["evaluate", "cards"], FROM_EVALUATE),
+    "evaluate.mirror": (["evaluate", "cards"], FROM_EVALUATE),
+    "evaluate.shift_fraction": (["evaluate", "cards"], FROM_EVALUATE),
     "evaluate.batch_size": (["evaluate", "robustness"], [*FROM_EVALUATE, "robustness"]),
     "evaluate.pictures": (["evaluate"], FROM_EVALUATE),
     "evaluate.expected_pairs": (["evaluate"], FROM_EVALUATE),
-    "evaluate.robustness_images": (["robustness"], ["robustness", "report"]),
-    "leakage": (["leakage"], ["leakage", "report"]),
-    "grad_cam.method": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
-    "grad_cam.layer": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
-    "grad_cam.min_map_px": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
-    "grad_cam.batch_size": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
+    "evaluate.robustness_images": (["robustness"], ["robustness", "report", "cards"]),
+    "leakage": (["leakage"], ["leakage", "report", "cards"]),
+    "grad_cam.method": (["grad_cam", "audit"], ["grad_cam", "audit", "report", "cards"]),
+    "grad_cam.layer": (["grad_cam", "audit"], ["grad_cam", "audit", "report", "cards"]),
+    "grad_cam.min_map_px": (["grad_cam", "audit"], ["grad_cam", "audit", "report", "cards"]),
+    "grad_cam.batch_size": (["grad_cam", "audit"], ["grad_cam", "audit", "report", "cards"]),
     "grad_cam.examples": (["grad_cam"], ["grad_cam", "report"]),
-    "audit": (["audit"], ["audit", "report"]),
+    "audit": (["audit"], ["audit", "report", "cards"]),
 }
-PARAMETERS = sorted(leaves(read_yaml(ROOT / "params.yaml")))
+PARAMETERS = sorted(dict(leaves(read_yaml(ROOT / "params.yaml"))))
 
 
 def rows_of(name: str) -> list[str]:
@@ -110,11 +110,11 @@ def append_comment(path: Path) -> None:
     ("module", "readers"),
     [
         ("transfer/cam.py", ["grad_cam", "audit"]),
-        ("transfer/scores.py", ["explore", "evaluate", "leakage", "robustness", "report"]),
+        ("transfer/scores.py", ["explore", "evaluate", "leakage", "robustness", "report", "cards"]),
         ("transfer/label_errors.py", ["label_errors", "evaluate"]),
         ("transfer/claims.py", ["report"]),
         ("transfer/training.py", ["train_head", "fine_tune"]),
-        ("transfer/resize.py", ["explore", *RESIZE, "leakage", "robustness"]),
+        ("transfer/resize.py", ["explore", *RESIZE, "leakage", "robustness", "cards"]),
         ("stages/embed.py", ["embed"]),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_touched_template_reruns_the_report(finished: Path) -> None:
         ("download.timeout_s", 31, ["download", "report"]),
         ("grad_cam.examples", 2, ["grad_cam", "report"]),
         ("evaluate.mirror", False, FROM_EVALUATE),
-        ("evaluate.robustness_images", 4, ["robustness", "report"]),
+        ("evaluate.robustness_images", 4, ["robustness", "report", "cards"]),
     ],
 )
 def test_a_changed_parameter_really_reruns(finished: Path, name: str, value: float, run: list[str]) -> None:

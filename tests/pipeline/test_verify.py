@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.workspace import ROOT, dvc, read_yaml, stages_run
+from tests.pipeline.workspace import ROOT, dvc, read_yaml, return_to_commit_of_the_run, stages_run
 
 MODEL = Path("models/model.safetensors")
 
@@ -42,6 +42,7 @@ def test_all_is_well_after_a_run(finished: Path) -> None:
 
 
 def test_a_damaged_cache_file_is_named_and_the_way_out_works(finished: Path) -> None:
+    return_to_commit_of_the_run(finished)
     whole = (finished / MODEL).read_bytes()
     for path in (cached(finished, MODEL), finished / MODEL):  # often two names of one file
         flip_a_bit(path)
@@ -73,3 +74,10 @@ def test_what_is_missing_is_told_but_is_no_damage(finished: Path, gone: str) -> 
     done = verify(finished)
     assert done.returncode == 0, done.stderr
     assert ("1 outputs are not here" in done.stdout) == (gone == str(MODEL))
+
+
+def test_a_file_within_an_output_folder_is_named(finished: Path) -> None:
+    flip_a_bit(finished / "models/classifier/README.md")
+    done = verify(finished)
+    assert done.returncode == 1
+    assert done.stderr.startswith("models/classifier/README.md: not what stage cards wrote")

@@ -161,6 +161,11 @@ def commit(workspace: Path, message: str) -> None:
     git(workspace, "commit", "--quiet", "--message", message)
 
 
+def return_to_commit_of_the_run(workspace: Path) -> None:
+    """Check out the commit that a finished workspace was run on, which its models name; the files stay as they are."""
+    git(workspace, "reset", "--quiet", "--soft", "HEAD~1")
+
+
 def dvc(workspace: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     return command(workspace, "dvc", *arguments, check=check)
 

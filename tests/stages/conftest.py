@@ -17,6 +17,7 @@ from recipes.demo import ROOT, write_random_weights
 from stages import (
     audit,
     backbone,
+    cards,
     download,
     embed,
     evaluate,
@@ -125,6 +126,10 @@ EVIDENCE = [
     *("grad_cam.png", "grad_cam_errors.png", "grad_cam_pairs.png"),
     *("audit.json", "audit_classes.tsv", "audit.png"),
 ]
+CARD_EVIDENCE = [
+    *("download.json", "backbone.json", "subsample.json", "train_label_errors.tsv", "train_head.json"),
+    *("fine_tune.json", "evaluate.json", "leakage.json", "robustness.json", "audit.json"),
+]
 FILES: dict[ModuleType, dict[str, Any]] = {
     download: {"images": "images.npz", "metrics": "download.json"},
     backbone: {"weights": "backbone.safetensors", "metrics": "backbone.json"},
@@ -154,6 +159,9 @@ FILES: dict[ModuleType, dict[str, Any]] = {
     train_head: {
         "train_features": "train_features.npz",
         "val_features": "val_features.npz",
+        "backbone": "backbone.safetensors",
+        "train_split": "train.npz",
+        "val_split": "val.npz",
         "head": "head.safetensors",
         "metrics": "train_head.json",
         "curves": "train_head.tsv",
@@ -235,6 +243,13 @@ FILES: dict[ModuleType, dict[str, Any]] = {
         "markdown": "report/report.md",
         "page": "report/report.html",
     },
+    cards: {
+        "model": "model.safetensors",
+        "model_template": str(ROOT / "stages/model_card.md.j2"),
+        "data_template": str(ROOT / "stages/data_card.md.j2"),
+        "evidence": CARD_EVIDENCE,
+        "package": "classifier",
+    },
 }
 
 
@@ -254,6 +269,6 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
         made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
     for stage in (explore, embed, label_errors, train_head, fine_tune):
         made.run(stage, **FILES[stage])
-    for stage in (evaluate, leakage, robustness, grad_cam, audit, report):
+    for stage in (evaluate, leakage, robustness, grad_cam, audit, report, cards):
         made.run(stage, **FILES[stage])
     return made

@@ -291,7 +291,7 @@ def test_the_grid_shows_the_pictures_asked_for(arena):
 
 def test_a_model_of_other_classes_is_refused_and_nothing_is_written(arena):
     model, card = load_model(arena.file("model.safetensors"), CLASSES, 40)
-    other = ModelCard(card.architecture, card.head, ("x", "y", "z"), card.preprocessing, 40)
+    other = ModelCard(card.architecture, card.head, ("x", "y", "z"), card.preprocessing, 40, card.provenance)
     save_model(arena.file("strange_model.safetensors"), model, other)
     outputs = {option: f"none_{name}" for option, name in OUTPUTS.items()}
     with pytest.raises(WeightsError, match=r"trained for classes \['x', 'y', 'z'\]"):

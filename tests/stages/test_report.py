@@ -17,6 +17,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from stages import report
+from stages.evidence import read_evidence
 from tests.stages.conftest import CLASSES, EVIDENCE, FILES, ROOT, Arena
 from tests.transfer.healthy_run import METRICS, TABLES
 from transfer.errors import DataError
@@ -221,7 +222,7 @@ def test_tables_are_read_as_they_were_written(arena: Arena, tmp_path: Path) -> N
     rows = [{"class": 'a "quoted', "f1": 0.5}, {"class": "line\u2028end", "f1": 0.25}]
     write_tsv(tmp_path / "per_class.tsv", rows)
     shutil.copy(arena.file("evaluate.json"), tmp_path)
-    evidence = report.read_evidence(sorted(tmp_path.iterdir()), {})
+    evidence = read_evidence(sorted(tmp_path.iterdir()), {})
     assert evidence.rows("per_class") == [{key: str(value) for key, value in row.items()} for row in rows]
 
 

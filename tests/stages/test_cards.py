@@ -1,0 +1,158 @@
+"""cards: figures are the metrics' own, facts only where the metrics bear them out, and the code of the card works."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from stages import cards
+from tests.stages.conftest import CARD_EVIDENCE, CLASSES, FILES, ROOT, Arena
+from transfer.errors import DataError
+from transfer.files import sha256_of
+from transfer.splits import load_split
+
+MODEL_CARD, DATA_CARD = "README.md", "data_card.md"
+
+
+def text_of(arena: Arena, name: str, package: str = "classifier") -> str:
+    return arena.file(f"{package}/{name}").read_text(encoding="utf-8")
+
+
+def metrics(arena: Arena, name: str) -> dict[str, Any]:
+    return json.loads(arena.file(f"{name}.json").read_text(encoding="utf-8"))
+
+
+def rows(markdown: str) -> list[list[str]]:
+    """The cells of all tables, read as GitHub reads them."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    cells: list[list[str]] = []
+    for token, following in pairwise(tokens):
+        if token.type == "tr_open":
+            cells.append([])
+        elif token.type == "td_open":
+            cells[-1].append(following.content)
+    return [row for row in cells if row]
+
+
+def test_the_model_and_both_cards_lie_together(arena: Arena) -> None:
+    assert sorted(path.name for path in arena.file("classifier").iterdir()) == [
+        MODEL_CARD,
+        DATA_CARD,
+        "model.safetensors",
+    ]
+    assert arena.file("classifier/model.safetensors").read_bytes() == arena.file("model.safetensors").read_bytes()
+    before = arena.digests()
+    arena.run(cards, **FILES[cards])
+    assert arena.digests() == before
+
+
+def test_figures_of_the_model_card_are_those_of_the_metrics(arena: Arena) -> None:
+    card, scores = text_of(arena, MODEL_CARD), metrics(arena, "evaluate")
+    table = {row[0]: row[1:] for row in rows(card)}
+
+    def written(figures: dict[str, float], name: str) -> str:
+        if f"{name}_ci_low" not in figures:  # the precision of a class that was never answered
+            return f"{figures[name]:.3f}"
+        return f"{figures[name]:.3f} ({figures[f'{name}_ci_low']:.3f} to {figures[f'{name}_ci_high']:.3f})"
+
+    assert table["accuracy"] == [written(scores, "accuracy")]
+    assert table["macro F1"] == [written(scores, "macro_f1")]
+    for name, figures in scores["per_class"].items():
+        assert table[name] == [written(figures, kind) for kind in ("precision", "recall", "f1")]
+    for corruption in ("noise", "jpeg", "rotation"):
+        figures = metrics(arena, "robustness")[corruption]
+        assert table[corruption] == [f"{100 * figures[strength]:.1f} %" for strength in ("mild", "medium", "strong")]
+    assert f"error is {scores['calibration']['ece']:.3f};" in card
+    assert metrics(arena, "backbone")["sha256"] in card
+    assert sha256_of(arena.file("classifier/model.safetensors")) in card
+    assert "not passed" in card or metrics(arena, "audit")["passed"]
+
+
+def test_its_front_matter_is_what_model_hubs_read(arena: Arena) -> None:
+    _, front, _ = text_of(arena, MODEL_CARD).split("---\n", 2)
+    about = yaml.safe_load(front)
+    assert about["pipeline_tag"] == "image-classification"
+    assert about["license"] == "other"
+    assert "datasets" not in about  # digits are not CIFAR-10
+
+
+def test_its_code_gives_the_answers_of_the_evaluation(arena: Arena, tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", text_of(arena, MODEL_CARD), re.DOTALL)
+    split = load_split(arena.file("test.npz"))
+    cv2.imwrite(str(tmp_path / "picture.png"), cv2.cvtColor(split.images[0], cv2.COLOR_RGB2BGR))
+    (tmp_path / "model.safetensors").symlink_to(arena.file("classifier/model.safetensors"))
+    command, variables = [sys.executable, "-c", code], {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = ast.literal_eval(done.stdout)
+    assert tuple(said) == CLASSES
+    with np.load(arena.file("predictions.npz")) as answers:
+        np.testing.assert_allclose(list(said.values()), answers["probabilities"][0], atol=1e-5)
+
+
+def test_counts_of_the_data_card_are_those_of_the_metrics(arena: Arena) -> None:
+    card, counts = text_of(arena, DATA_CARD), metrics(arena, "subsample")
+    table = {row[0]: row[1:] for row in rows(card)}
+    for name in CLASSES:
+        assert table[name] == [str(counts[split]["per_class"][name]) for split in ("train", "val", "test")]
+    assert table["all"] == [str(counts[split]["images"]) for split in ("train", "val", "test")]
+    pairs = metrics(arena, "leakage")["pairs"]["train-test"]
+    assert table["training and test"] == [str(pairs["exact"]), str(pairs["near"])]
+    suspects = arena.file("train_label_errors.tsv").read_text().count("\n") - 1
+    assert f"{suspects} of 45 training images" in card
+    assert [split["positions_sha256"] in card for split in counts.values()] == [True, True, True]
+
+
+def run_on(arena: Arena, name: str, **changes: Any) -> str:
+    """Run the stage on a metrics file with changes; the folder of what it wrote."""
+    folder = arena.file("other")
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps({**metrics(arena, name), **changes}))
+    evidence = [f"other/{file}" if file == f"{name}.json" else file for file in CARD_EVIDENCE]
+    arena.run(cards, **{**FILES[cards], "evidence": evidence, "package": "other/package"})
+    return "other/package"
+
+
+def test_cifar_10_is_named_only_where_the_pixels_are_its_own(arena: Arena) -> None:
+    assert "**not** CIFAR-10's own" in text_of(arena, DATA_CARD)
+    assert "Krizhevsky" not in text_of(arena, DATA_CARD)
+    package = run_on(arena, "download", official_pixels=True)
+    card = text_of(arena, DATA_CARD, package)
+    assert "Krizhevsky" in card
+    assert "withdrew in 2020" in card
+    assert "not** CIFAR-10" not in card
+    assert "which states no licence" in text_of(arena, MODEL_CARD, package)
+
+
+def test_torchvision_s_terms_are_told_only_of_its_own_weights(arena: Arena) -> None:
+    assert "**not** those that torchvision publishes" in text_of(arena, MODEL_CARD)
+    assert "ImageNet, whose terms" not in text_of(arena, MODEL_CARD)
+    card = text_of(arena, MODEL_CARD, run_on(arena, "backbone", published=True))
+    assert "They are those that torchvision publishes." in card
+    assert "ImageNet, whose terms" in card
+
+
+def test_a_passed_audit_is_no_limit(arena: Arena) -> None:
+    card = text_of(arena, MODEL_CARD, run_on(arena, "audit", passed=True, verdict="passed: all | of it"))
+    assert "passed: all \\| of it" in card  # escaped
+    assert "audit was not passed" not in card
+
+
+@pytest.mark.parametrize("name", ["evaluate", "subsample", "leakage", "robustness"])
+def test_a_figure_that_is_missing_is_one_line(arena: Arena, name: str) -> None:
+    arena.file("empty").mkdir(exist_ok=True)
+    arena.file(f"empty/{name}.json").write_text("{}")
+    evidence = [f"empty/{file}" if file == f"{name}.json" else file for file in CARD_EVIDENCE]
+    with pytest.raises(DataError, match="--evidence lacks or garbles a figure"):
+        arena.run(cards, **{**FILES[cards], "evidence": evidence, "package": "empty/package"})
+    assert not arena.file("empty/package").exists()
