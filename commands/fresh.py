@@ -53,7 +53,7 @@ def causes(stage: PipelineStage, kept_by_dvc: dict[str, Output]) -> Iterator[str
             yield from _parameters(dependency)
         elif source := kept_by_dvc.get(dependency.fs_path):
             if dependency.hash_info != source.hash_info:
-                yield f"{dependency} is not what stage {source.stage.addressing} gave"
+                yield f"{dependency} is not what stage {source.stage.name} gave"
         else:
             yield from (f"{path} is {state}" for path, state in dependency.workspace_status().items())
     for out in stage.outs:
@@ -71,8 +71,8 @@ def stale(root: Path) -> tuple[int, list[str]]:
         stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
         kept = {out.fs_path: out for stage in stages for out in stage.outs if out.use_cache}
         for stage in stages:
-            found = list(causes(stage, kept)) if stage.addressing in recorded else ["it has not run yet"]
-            lines += [f"{stage.addressing}: {cause}" for cause in found]
+            found = causes(stage, kept) if stage.name in recorded else ["it has not run yet"]
+            lines += [f"{stage.name}: {cause}" for cause in found]
     return len(stages), lines
 
 
