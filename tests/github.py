@@ -75,7 +75,7 @@ def serve() -> Iterator[GitHub]:
 
         do_GET = do_POST = do_PATCH = answer  # noqa: N815
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
