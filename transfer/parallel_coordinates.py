@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from transfer.charts import STYLE, TEXT, WIDTH_IN, as_svg
+from transfer.charts import BLUE, ORANGE, STYLE, TEXT, WIDTH_IN, as_svg
 
 INCHES_AN_AXIS = 1.1
 LOG_FROM_RATIO = 30  # learning rates are tried in powers of ten
 MOST_TICKS = 6
-COLOURS = matplotlib.colormaps["viridis"]
+CLOSEST_TICKS = 0.07
+COLOURS = LinearSegmentedColormap.from_list("worst to best", [BLUE, ORANGE])
 
 
 def positions(values: Sequence[object]) -> tuple[np.ndarray, list[tuple[float, str]]]:
@@ -42,6 +44,15 @@ def positions(values: Sequence[object]) -> tuple[np.ndarray, list[tuple[float, s
     ]
 
 
+def _apart(ticks: list[tuple[float, str]]) -> list[tuple[float, str]]:
+    """The ticks that can be read beside each other, both ends among them."""
+    kept = ticks[-1:]
+    for place, text in ticks[-2::-1]:
+        if kept[-1][0] - place >= CLOSEST_TICKS and (place - ticks[0][0] >= CLOSEST_TICKS or place == ticks[0][0]):
+            kept.append((place, text))
+    return kept
+
+
 def parallel_coordinates(columns: Mapping[str, Sequence[object]], by: str) -> str:
     """An SVG element: a line a run through its value in each of `columns` (N each), coloured by the column `by`.
 
@@ -58,14 +69,14 @@ def parallel_coordinates(columns: Mapping[str, Sequence[object]], by: str) -> st
             best = run == np.argmax(order)
             axes.plot(
                 height[run],
-                color=COLOURS(0.85 * order[run]),
+                color=COLOURS(order[run]),
                 linewidth=3 if best else 1.3,
                 marker="o",
                 markersize=5 if best else 3,
             )
         for number, (_, ticks) in enumerate(placed.values()):
             axes.axvline(number, color=TEXT, linewidth=0.8, alpha=0.5, zorder=0)
-            for place, text in ticks:
+            for place, text in _apart(ticks):
                 axes.text(number + 0.04, place + 0.015, text, fontsize=7.5, va="bottom")
         axes.set_xticks(range(len(columns)), list(columns), rotation=20, ha="right", rotation_mode="anchor")
         axes.set(xlim=(-0.1, len(columns) - 0.5), ylim=(-0.05, 1.1), yticks=[])
