@@ -75,6 +75,7 @@ lint: install ## Check style, types and workflows
 	ruff format --check .
 	pyright
 	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --quiet --builtin-schema vendor.gitlab-ci docs/gitlab-ci.yml
 	zizmor --offline --quiet .github/workflows
 
 clean: ## Remove the demo, resume state and tool caches; keep .venv, data, models and metrics
