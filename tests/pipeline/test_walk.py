@@ -14,6 +14,7 @@ from tests.pipeline.workspace import (
     copy_repository,
     dvc,
     git,
+    mark_installed,
     read_yaml,
     set_parameter,
     stages_run,
@@ -25,13 +26,13 @@ TRAINED = ["fine_tune", "evaluate", "leakage", "robustness", "grad_cam", "audit"
 def clone(folder: Path, name: str) -> Path:
     """A clone with everything that its commit names."""
     git(folder, "clone", "--quiet", "origin.git", name)
+    mark_installed(folder / name)
     dvc(folder / name, "pull")
     return folder / name
 
 
 def make(workspace: Path, *arguments: str) -> str:
-    """A target of the Makefile, where everything is installed."""
-    return command(workspace, "make", "--old-file=.venv/installed", *arguments).stdout
+    return command(workspace, "make", *arguments).stdout
 
 
 def nothing_to_run(workspace: Path) -> bool:
@@ -75,6 +76,7 @@ def test_a_change_walks_from_a_clone_to_main_and_the_next_one_conflicts(finished
     # The first one's pull request is judged where no data is, and merged.
     git(tmp_path, "clone", "--quiet", "--branch", "slower", "origin.git", "judge")
     judge = tmp_path / "judge"
+    mark_installed(judge)
     assert make(judge, "fresh").startswith("dvc.lock is fresh")
     assert make(judge, "pushed").startswith("all outputs")
     report = make(judge, "pr-report", "BASE=origin/main", "HEAD=HEAD")
@@ -96,7 +98,7 @@ def test_a_change_walks_from_a_clone_to_main_and_the_next_one_conflicts(finished
     assert command(ben, "git", "merge", "origin/main", check=False).returncode != 0
     conflicts = git(ben, "diff", "--name-only", "--diff-filter=U").split()
     assert {"params.yaml", "dvc.lock", "metrics/fine_tune.json"} <= set(conflicts)
-    refused = command(ben, "make", "--old-file=.venv/installed", "fresh", check=False)
+    refused = command(ben, "make", "fresh", check=False)
     assert refused.stderr.startswith("error: dvc.lock: holds git's conflict markers; docs/troubleshooting.md")
     # As documented: settle params.yaml by hand, take one side's record whole, run what neither has run.
     git(ben, "checkout", "--theirs", "--", "params.yaml", "dvc.lock", "metrics")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.github import MAY_WRITE, READS_ONLY, GitHub, serve
 from tests.pipeline.actions import EXPRESSION, Runner, steps, workflows
-from tests.pipeline.workspace import commit, copy_repository, git, set_parameter, stages_run
+from tests.pipeline.workspace import commit, copy_repository, git, mark_installed, set_parameter, stages_run
 
 FLOWS = workflows()
 EACH = pytest.mark.parametrize("name", FLOWS)
@@ -165,14 +165,14 @@ def check_out(remotes: Path, name: str, commit: str) -> Path:
         git(remotes, "clone", "--quiet", "origin.git", name)
     git(clone, "fetch", "--quiet", "origin")
     git(clone, "checkout", "--quiet", "--force", "--detach", commit)
+    mark_installed(clone)
     return clone
 
 
 def runner_of(clone: Path, remotes: Path, github: GitHub, variables: dict[str, str], token: str) -> Runner:
-    """A runner on which `make install` finds everything installed."""
-    environment = {**variables, **github.environment(token), "MAKEFLAGS": "--old-file=.venv/installed"}
-    for name in ("AUTHOR", "COMMITTER"):
-        environment = {key: value for key, value in environment.items() if not key.startswith(f"GIT_{name}")}
+    """A runner, which has no name for git."""
+    own = {key: value for key, value in variables.items() if not key.startswith(("GIT_AUTHOR", "GIT_COMMITTER"))}
+    environment = {**own, **github.environment(token), "GITHUB_SERVER_URL": "https://github.example"}
     values = {
         "vars.DVC_REMOTE_URL": str(remotes / "store"),
         "secrets.AWS_ACCESS_KEY_ID": "",
@@ -185,7 +185,7 @@ def runner_of(clone: Path, remotes: Path, github: GitHub, variables: dict[str, s
         "github.event.pull_request.number": "7",
         NUMBER: "7",
     }
-    return Runner(clone, values, {**environment, "GITHUB_SERVER_URL": "https://github.example"})
+    return Runner(clone, values, environment)
 
 
 def judge(remotes: Path, name: str, github: GitHub, variables: dict[str, str], token: str) -> tuple[Runner, dict]:

@@ -134,6 +134,12 @@ def copy_repository(workspace: Path) -> None:
         shutil.copy2(ROOT / name, workspace / name)
 
 
+def mark_installed(workspace: Path) -> None:
+    """Let `make` find everything installed in a clone: the tests' own environment does."""
+    (workspace / ".venv").mkdir(exist_ok=True)
+    (workspace / ".venv/installed").touch()
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
