@@ -9,7 +9,8 @@ UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 NAME ?= laptop
 ARGS ?=
 
-.PHONY: help install demo test test-all fuzz repro laptop recipe gate compare ablation sweep seeds verify pr-report provenance clean-state audit-packages lint clean
+# Every target but files.
+.PHONY: $(shell sed -nE 's/^([a-z-]+):.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -31,6 +32,9 @@ test: install ## Run the tests
 test-all: install ## Run the tests, the long ones too
 	pytest -n 2
 
+test-workflow: install ## Walk from a clone to a merged experiment, with git and DVC remotes: some minutes
+	pytest tests/pipeline/test_walk.py
+
 fuzz: install ## Feed 100,000 damaged archives and parameter files to their readers (ARGS="--inputs 1000 --seed 1")
 	python -m tests.fuzz $(ARGS)
 
@@ -46,6 +50,12 @@ recipe: install ## Run recipes/NAME.yaml as a DVC experiment: make recipe NAME=l
 gate: install ## Fail with one line if the last evaluation misses the minimum viable accuracy
 	@python -m commands.gate
 
+fresh: install ## Fail, naming each stale stage, if dvc.lock is not what code and parameters give; needs no data
+	@python -m commands.fresh
+
+pushed: install ## Fail if an output that dvc.lock names is not in the DVC remote; needs no data
+	@python -m commands.pushed
+
 compare: install ## Judge one run against another: make compare A=main B=laptop (experiments or revisions; ARGS="--split val")
 	python -m commands.compare $(or $(A),HEAD) $(or $(B),workspace) $(ARGS)
 
@@ -60,6 +70,9 @@ seeds: install ## Record how far figures spread from seed to seed (ARGS="--recip
 
 pr-report: install ## Judge a change against BASE, as Markdown: make pr-report BASE=main (HEAD=branch, ARGS="--pictures FOLDER --output FILE")
 	@python -m commands.pr_report $(or $(BASE),main) $(or $(HEAD),workspace) $(ARGS)
+
+leaderboard: install ## Experiments and trained commits by validation accuracy, as leaderboard/leaderboard.md and .html
+	@python -m commands.leaderboard $(ARGS)
 
 verify: install ## Hash DVC's cache and all outputs anew, and name what is damaged
 	python -m commands.verify
@@ -78,6 +91,7 @@ lint: install ## Check style, types and workflows
 	ruff format --check .
 	pyright
 	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --quiet --builtin-schema vendor.gitlab-ci docs/gitlab-ci.yml
 	zizmor --offline --quiet .github/workflows
 
 clean: ## Remove the demo, resume state and tool caches; keep .venv, data, models and metrics

@@ -112,7 +112,10 @@ def shown(value: Any) -> str:
 
 
 def estimate(figures: Mapping[str, Any], name: str) -> str:
-    """A figure with its interval, if it has one: `0.911 (0.905 to 0.916)`."""
-    if f"{name}_ci_low" not in figures:
-        return shown(figures[name]) if name in figures else ""
-    return f"{shown(figures[name])} ({figures[f'{name}_ci_low']:.3f} to {figures[f'{name}_ci_high']:.3f})"
+    """A figure with its interval, if it has one: `0.911 (0.905 to 0.916)`; an end that is not finite is left out."""
+    if name not in figures:
+        return ""
+    ends = [figures.get(f"{name}_ci_{end}") for end in ("low", "high")]
+    if ends == [None, None]:
+        return shown(figures[name])
+    return f"{shown(figures[name])} ({' to '.join('no limit' if end is None else f'{end:.3f}' for end in ends)})"

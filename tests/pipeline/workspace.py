@@ -126,6 +126,20 @@ def copy_workspace(source: Path, target: Path) -> Path:
     return target
 
 
+def copy_repository(workspace: Path) -> None:
+    """Add to a workspace what else a clone of this repository has for the people who work with it."""
+    for name in ("commands", "recipes", ".github"):
+        shutil.copytree(ROOT / name, workspace / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy2(ROOT / name, workspace / name)
+
+
+def mark_installed(workspace: Path) -> None:
+    """Let `make` find everything installed in a clone: the tests' own environment does."""
+    (workspace / ".venv").mkdir(exist_ok=True)
+    (workspace / ".venv/installed").touch()
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 

@@ -152,6 +152,8 @@ def test_an_estimate_has_its_interval_if_there_is_one() -> None:
     assert estimate({"f1": 0.5, "f1_ci_low": 0.4, "f1_ci_high": 0.6}, "f1") == "0.500 (0.400 to 0.600)"
     assert estimate({"f1": 0.5}, "f1") == "0.500"
     assert estimate({}, "f1") == ""
+    # The audit's ratio of two drops, of which the second may be nothing.
+    assert estimate({"ratio": 1.5, "ratio_ci_low": 0.5}, "ratio") == "1.500 (0.500 to no limit)"
 
 
 def test_a_table_without_rows_is_no_table() -> None:

@@ -1,0 +1,119 @@
+"""One change on its way: from a clone to an experiment, a pull request and main; then one that conflicts with it.
+
+Every command is one that docs/experiments.md and docs/troubleshooting.md tell a person to type.
+"""
+
+import filecmp
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.workspace import (
+    command,
+    commit,
+    copy_repository,
+    dvc,
+    git,
+    mark_installed,
+    read_yaml,
+    set_parameter,
+    stages_run,
+)
+
+TRAINED = ["fine_tune", "evaluate", "leakage", "robustness", "grad_cam", "audit", "report"]
+
+
+def clone(folder: Path, name: str) -> Path:
+    """A clone with everything that its commit names."""
+    git(folder, "clone", "--quiet", "origin.git", name)
+    mark_installed(folder / name)
+    dvc(folder / name, "pull")
+    return folder / name
+
+
+def make(workspace: Path, *arguments: str) -> str:
+    return command(workspace, "make", *arguments).stdout
+
+
+def nothing_to_run(workspace: Path) -> bool:
+    ran = stages_run(dvc(workspace, "repro").stdout)
+    return ran == [] and git(workspace, "status", "--porcelain") == ""
+
+
+def try_rate(workspace: Path, branch: str, rate: float) -> None:
+    """Train with another rate as an experiment on a new branch, keep it, and push it to both remotes."""
+    git(workspace, "checkout", "--quiet", "-b", branch)
+    done = dvc(workspace, "exp", "run", "--temp", "--name", f"rate-{rate}", "-S", f"train.lr={rate}")
+    assert stages_run(done.stdout) == TRAINED
+    assert git(workspace, "status", "--porcelain") == ""  # until it is applied
+    dvc(workspace, "exp", "apply", f"rate-{rate}")
+    assert read_yaml(workspace / "params.yaml")["train"]["lr"] == rate
+    commit(workspace, f"train.lr {rate}")
+    git(workspace, "push", "--quiet", "origin", branch)
+    dvc(workspace, "push")
+
+
+def same_files(first: Path, second: Path) -> bool:
+    """Whether two clones hold the same outputs, byte for byte."""
+    paths = [out["path"] for stage in read_yaml(first / "dvc.lock")["stages"].values() for out in stage["outs"]]
+    return filecmp.cmpfiles(first, second, paths, shallow=False) == (paths, [], [])
+
+
+@pytest.mark.slow  # it trains twice
+def test_a_change_walks_from_a_clone_to_main_and_the_next_one_conflicts(finished: Path, tmp_path: Path) -> None:
+    copy_repository(finished)
+    dvc(finished, "remote", "add", "--default", "store", str(tmp_path / "store"))
+    commit(finished, "A repository with a remote")
+    dvc(finished, "push", "--run-cache")
+    git(tmp_path, "clone", "--quiet", "--bare", str(finished), "origin.git")
+
+    # Two people start from the same main, and both change the learning rate.
+    ada, ben = clone(tmp_path, "ada"), clone(tmp_path, "ben")
+    assert nothing_to_run(ada)
+    try_rate(ada, "slower", 0.0001)
+    try_rate(ben, "faster", 0.0004)
+
+    # The first one's pull request is judged where no data is, and merged.
+    git(tmp_path, "clone", "--quiet", "--branch", "slower", "origin.git", "judge")
+    judge = tmp_path / "judge"
+    mark_installed(judge)
+    assert make(judge, "fresh").startswith("dvc.lock is fresh")
+    assert make(judge, "pushed").startswith("all outputs")
+    report = make(judge, "pr-report", "BASE=origin/main", "HEAD=HEAD")
+    assert "train.lr" in report
+    assert "0.0002" in report
+    assert "0.0001" in report
+    assert "fine_tune" in report
+    assert not (judge / "models/model.safetensors").exists()
+    git(ada, "checkout", "--quiet", "main")
+    git(ada, "merge", "--quiet", "--no-ff", "--no-edit", "slower")
+    git(ada, "push", "--quiet", "origin", "main")
+
+    third = clone(tmp_path, "third")
+    assert nothing_to_run(third)
+    assert same_files(ada, third)
+
+    # The second one's conflicts: in the parameter, in dvc.lock and in metrics.
+    git(ben, "fetch", "--quiet")
+    assert command(ben, "git", "merge", "origin/main", check=False).returncode != 0
+    conflicts = git(ben, "diff", "--name-only", "--diff-filter=U").split()
+    assert {"params.yaml", "dvc.lock", "metrics/fine_tune.json"} <= set(conflicts)
+    refused = command(ben, "make", "fresh", check=False)
+    assert refused.stderr.startswith("error: dvc.lock: holds git's conflict markers; docs/troubleshooting.md")
+    # As documented: settle params.yaml by hand, take one side's record whole, run what neither has run.
+    git(ben, "checkout", "--theirs", "--", "params.yaml", "dvc.lock", "metrics")
+    set_parameter(ben, "train.lr", 0.0004)
+    assert stages_run(dvc(ben, "repro").stdout) == ["report"]  # all the rest is in the run cache
+    git(ben, "add", "--all")
+    git(ben, "commit", "--quiet", "--no-edit")
+    assert make(ben, "fresh").startswith("dvc.lock is fresh")
+    dvc(ben, "push")
+    git(ben, "push", "--quiet", "origin", "HEAD:main")
+
+    fourth = clone(tmp_path, "fourth")
+    assert nothing_to_run(fourth)
+    assert same_files(ben, fourth)
+    assert read_yaml(fourth / "params.yaml")["train"]["lr"] == 0.0004
+    board = make(fourth, "leaderboard")
+    assert "train.lr 0.0001" in board
+    assert "train.lr 0.0004" in board
