@@ -15,30 +15,31 @@ from tqdm import tqdm
 from transfer.files import md5_of
 
 
-def recorded_outputs(lock: Path, cache: Path) -> dict[Path, tuple[str, str]]:
-    """Each output file that dvc.lock records: its path from the root, with its stage and MD5.
-
-    What a folder holds is recorded in the cache; without that, or damaged there, it counts as one output.
-    """
+def recorded_outputs(lock: Path) -> dict[Path, tuple[str, str]]:
+    """Each output, file or folder, that dvc.lock records: its path from the root, with its stage and MD5."""
     if not lock.exists():
         return {}
+    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+    return {Path(out["path"]): (name, out["md5"]) for name, entry in stages.items() for out in entry.get("outs", [])}
+
+
+def recorded_files(lock: Path, cache: Path) -> dict[Path, tuple[str, str]]:
+    """`recorded_outputs` with what is in a folder, which the cache records; without that, or damaged, it stays one."""
     found: dict[Path, tuple[str, str]] = {}
-    for name, entry in yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].items():
-        for out in entry.get("outs", []):
-            path, digest = Path(out["path"]), out["md5"]
-            listing = cache / digest[:2] / digest[2:]
-            if digest.endswith(".dir") and listing.is_file() and md5_of(listing) == digest.removesuffix(".dir"):
-                inside = json.loads(listing.read_text(encoding="utf-8"))
-                found |= {path / file["relpath"]: (name, file["md5"]) for file in inside}
-            else:
-                found[path] = (name, digest)
+    for path, (name, digest) in recorded_outputs(lock).items():
+        listing = cache / digest[:2] / digest[2:]
+        if digest.endswith(".dir") and listing.is_file() and md5_of(listing) == digest.removesuffix(".dir"):
+            inside = json.loads(listing.read_text(encoding="utf-8"))
+            found |= {path / file["relpath"]: (name, file["md5"]) for file in inside}
+        else:
+            found[path] = (name, digest)
     return found
 
 
 def main(root: Path) -> int:
     with Repo(str(root)) as repo:
         cache = Path(repo.cache.local.path)
-    outputs = recorded_outputs(root / "dvc.lock", cache)
+    outputs = recorded_files(root / "dvc.lock", cache)
     # Of two outputs with one content the first is named, which the other was copied from.
     holders = {digest: f"{path} of stage {stage}" for path, (stage, digest) in reversed(outputs.items())}
     cached = sorted(path for path in cache.glob("[0-9a-f][0-9a-f]/*") if path.is_file())

@@ -26,6 +26,7 @@ from transfer.backbones import Preprocessing
 from transfer.errors import DataError
 from transfer.files import write_json, write_tsv
 from transfer.network import Classifier, HeadShape, ModelCard, build_head, save_model
+from transfer.provenance import Provenance
 from transfer.splits import Split, save_split
 
 CLASSES = ("zero|0", "*one*", "<two>")  # special to Markdown, tables and HTML
@@ -80,13 +81,16 @@ def digits() -> Split:
     return Split(np.repeat(large[..., None], 3, 3), target[:IMAGES].astype(np.uint8), np.arange(IMAGES), CLASSES)
 
 
+ORIGIN = Provenance("fine_tune", {}, "ab" * 32)
+
+
 def write_model(folder: Path, seed: int) -> None:
     """A ResNet-18 with random weights, for images of 64 pixels."""
     torch.manual_seed(seed)
     backbone = resnet18()
     backbone.fc = torch.nn.Identity()  # type: ignore[assignment]
     shape = HeadShape(512, (), False, 0.0, 3)
-    card = ModelCard("resnet18", shape, CLASSES, Preprocessing((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)), 64)
+    card = ModelCard("resnet18", shape, CLASSES, Preprocessing((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)), 64, ORIGIN)
     save_model(folder / KEPT[2], Classifier(backbone, build_head(shape)), card)
 
 
