@@ -9,7 +9,7 @@ UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 NAME ?= laptop
 ARGS ?=
 
-.PHONY: help install demo test test-all fuzz repro laptop recipe gate compare pr-report verify clean-state audit-packages lint clean
+.PHONY: help install demo test test-all fuzz repro laptop recipe gate compare pr-report ablation sweep seeds verify clean-state audit-packages lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -46,8 +46,17 @@ recipe: install ## Run recipes/NAME.yaml as a DVC experiment: make recipe NAME=l
 gate: install ## Fail with one line if the last evaluation misses the minimum viable accuracy
 	@python -m commands.gate
 
-compare: install ## Judge one run against another: make compare A=main B=laptop (experiments or revisions)
-	python -m commands.compare $(or $(A),HEAD) $(or $(B),workspace)
+compare: install ## Judge one run against another: make compare A=main B=laptop (experiments or revisions; ARGS="--split val")
+	python -m commands.compare $(or $(A),HEAD) $(or $(B),workspace) $(ARGS)
+
+ablation: install ## Try each idea of searches/ablation.yaml on its own (ARGS="--jobs 2 -S download.url=…")
+	python -m commands.ablate $(or $(FILE),searches/ablation.yaml) $(ARGS)
+
+sweep: install ## Search searches/sweep.yaml, or FILE=…, by validation accuracy (ARGS="--trials 20 --jobs 2 -S …")
+	python -m commands.sweep $(or $(FILE),searches/sweep.yaml) $(ARGS)
+
+seeds: install ## Record how far figures spread from seed to seed (ARGS="--recipe laptop --seeds 0 1 2 -S …")
+	python -m commands.seeds $(ARGS)
 
 pr-report: install ## Judge a change against BASE, as Markdown: make pr-report BASE=main (HEAD=branch, ARGS="--pictures FOLDER --output FILE")
 	@python -m commands.pr_report $(or $(BASE),main) $(or $(HEAD),workspace) $(ARGS)

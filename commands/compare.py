@@ -1,7 +1,7 @@
-"""Judge one run against another on the same test images: `python -m commands.compare A B`.
+"""Judge one run against another on the same images: `python -m commands.compare A B [--split val]`.
 
 A and B are experiments, branches, tags, commits, or `workspace`. The answers come from
-metrics/confusion.tsv, which git keeps, so that no DVC remote is needed.
+metrics/confusion.tsv, or val_confusion.tsv, which git keeps, so that no DVC remote is needed.
 """
 
 import argparse
@@ -15,26 +15,29 @@ from commands.revisions import read, resolve
 from transfer.comparison import Comparison, compare_names
 from transfer.errors import PipelineError
 
-ANSWERS, SPLITS = "metrics/confusion.tsv", "metrics/subsample.json"
+ANSWERS = {"test": "metrics/confusion.tsv", "val": "metrics/val_confusion.tsv"}
+SPLITS = "metrics/subsample.json"
 
 
-def read_answers(root: Path, name: str) -> tuple[np.ndarray, np.ndarray, str]:
-    """True and predicted class names (N,) of a run, and the digest of its choice of test images."""
+def read_answers(root: Path, name: str, split: str) -> tuple[np.ndarray, np.ndarray, str]:
+    """True and predicted class names (N,) of a run, and the digest of its choice of images."""
     revision = resolve(root, name)
-    answers, splits = read(root, revision, ANSWERS), read(root, revision, SPLITS)
+    answers, splits = read(root, revision, ANSWERS[split]), read(root, revision, SPLITS)
     if answers is None or splits is None:
-        raise SystemExit(f"error: {name}: holds no {SPLITS if answers else ANSWERS}; run `dvc repro` there and commit")
+        missing = SPLITS if answers else ANSWERS[split]
+        raise SystemExit(f"error: {name}: holds no {missing}; run `dvc repro` there and commit")
     rows = np.array([line.split("\t") for line in answers.splitlines()[1:]])
-    return rows[:, 0], rows[:, 1], json.loads(splits)["test"]["positions_sha256"]
+    return rows[:, 0], rows[:, 1], json.loads(splits)[split]["positions_sha256"]
 
 
-def compare_runs(root: Path, first: str, second: str) -> Comparison:
-    """Compare two revisions. Exits with one line if they were not tested on the same images."""
-    labels, before, chosen = read_answers(root, first)
-    other_labels, after, other_chosen = read_answers(root, second)
+def compare_runs(root: Path, first: str, second: str, split: str = "test") -> Comparison:
+    """Compare two revisions. Exits with one line if they were not asked about the same images."""
+    labels, before, chosen = read_answers(root, first, split)
+    other_labels, after, other_chosen = read_answers(root, second, split)
     if chosen != other_chosen or not np.array_equal(labels, other_labels):
         raise SystemExit(
-            f"error: {first} and {second} were tested on other images; seed and subsample.test_size must be equal"
+            f"error: {first} and {second} were asked about other images of the {split} split; "
+            "seed and subsample must be equal"
         )
     return compare_names(labels, before, after)
 
@@ -45,9 +48,9 @@ def table(comparison: Comparison) -> str:
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in comparison.rows())])
 
 
-def main(root: Path, first: str, second: str) -> int:
-    comparison = compare_runs(root, first, second)
-    print(f"A = {first}, B = {second}: {comparison.sentence()}\n")
+def main(root: Path, first: str, second: str, split: str) -> int:
+    comparison = compare_runs(root, first, second, split)
+    print(f"A = {first}, B = {second}, {split} split: {comparison.sentence()}\n")
     print(table(comparison))
     print(f"\nOf {comparison.images} images B mended {comparison.fixed} errors of A and made {comparison.broken} new.")
     return 0
@@ -57,8 +60,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m commands.compare", description=__doc__)
     parser.add_argument("a", metavar="A", help="experiment, revision or `workspace`")
     parser.add_argument("b", metavar="B", help="experiment, revision or `workspace`")
+    parser.add_argument("--split", choices=ANSWERS, default="test", help="images to judge by (default %(default)s)")
     arguments = parser.parse_args()
     try:
-        sys.exit(main(Path(), arguments.a, arguments.b))
+        sys.exit(main(Path(), arguments.a, arguments.b, arguments.split))
     except PipelineError as error:
         sys.exit(f"error: {error}")

@@ -7,14 +7,14 @@ they are until `dvc exp apply NAME`.
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from commands.revisions import experiments, read
-from recipes.overrides import as_set_params, read_recipe, recipe_names
+from commands.trials import Trial, experiment_command, experiment_environment
+from recipes.overrides import read_recipe, recipe_names
 from recipes.summary import SHOWN_STAGES, metrics_table, times_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,11 +35,10 @@ def experiment_metrics(name: str) -> dict[str, dict[str, Any]]:
 
 def main(recipe: str, extra: list[str]) -> int:
     name = free_name(recipe)
-    state = ROOT / "state" / name
-    timings = state / "timings.tsv"
+    timings = ROOT / "state" / name / "timings.tsv"
     timings.unlink(missing_ok=True)
-    command = ["dvc", "exp", "run", "--temp", "--name", name, *as_set_params(read_recipe(recipe)), *extra]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "TRANSFER_STATE": str(state)}, check=False)
+    command = experiment_command(Trial(name, read_recipe(recipe), tuple(extra)))
+    done = subprocess.run(command, cwd=ROOT, env=experiment_environment(ROOT, name), check=False)
     if done.returncode:
         return done.returncode
     print(f"\nExperiment {name}:\n{metrics_table(experiment_metrics(name))}")

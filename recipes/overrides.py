@@ -21,21 +21,28 @@ def read_recipe(name: str) -> dict[str, Any]:
 
 
 def merge(parameters: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """Parameters with overrides laid over them, group by group. Raises KeyError for a key that is not there."""
+    """Parameters with overrides laid over them, group by group. Raises KeyError for a key that is not there, or is a group."""
     merged = dict(parameters)
     for key, value in overrides.items():
         old = parameters[key]
+        if isinstance(old, dict) and not isinstance(value, dict):
+            raise KeyError(key)
         merged[key] = merge(old, value) if isinstance(old, dict) else value
     return merged
 
 
-def as_set_params(overrides: dict[str, Any], prefix: str = "") -> list[str]:
+def leaves(parameters: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested parameters by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in parameters.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def as_set_params(overrides: dict[str, Any]) -> list[str]:
     """Overrides as arguments for `dvc exp run`: ["-S", "train.lr=0.01", ...]."""
     arguments: list[str] = []
-    for key, value in overrides.items():
-        if isinstance(value, dict):
-            arguments += as_set_params(value, f"{prefix}{key}.")
-        else:
-            text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-            arguments += ["-S", f"{prefix}{key}={text.replace(' ', '')}"]
+    for name, value in leaves(overrides).items():
+        text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        arguments += ["-S", f"{name}={text.replace(' ', '')}"]
     return arguments

@@ -36,6 +36,7 @@ class Evaluate(Group):
     elsewhere = ("robustness_images",)
     minimum_macro_f1: float = Field(ge=0, le=1)
     mirror: bool
+    shift_fraction: float = Field(ge=0, le=0.5)
     batch_size: int = Field(gt=0)
     pictures: int = Field(gt=0)
     expected_pairs: tuple[tuple[str, str], ...]
@@ -48,17 +49,24 @@ class Parameters(Group):
 
 
 def predict(model_file: Path, split: Split, pixels_file: Path, wanted: Evaluate, name: str) -> np.ndarray:
-    """Probabilities (views, N, classes) for each image and, if that is wanted, its mirror image."""
+    """Probabilities (views, N, classes) of each image in every view that is wanted."""
     pixels = open_pixels(pixels_file, len(split.labels))
     model, card = load_model(model_file, split.classes, pixels.shape[1])
     images = Images(pixels, card.preprocessing, best_device())
-    return view_probabilities(model.to(best_device()), images, wanted.batch_size, wanted.mirror, name)
+    shift_px = round(wanted.shift_fraction * images.size_px)
+    return view_probabilities(model.to(best_device()), images, wanted.batch_size, wanted.mirror, shift_px, name)
+
+
+def write_confusion(path: Path, split: Split, predicted: np.ndarray) -> None:
+    """Write the actual and the predicted class of every image, in the split's order."""
+    named = np.array(split.classes)
+    answers = zip(named[split.labels], named[predicted], strict=True)
+    write_tsv(path, [{"actual": actual, "predicted": said} for actual, said in answers])
 
 
 def write_tables(files: Namespace, split: Split, probabilities: np.ndarray, expected: list[list[int]]) -> None:
-    named, predicted = np.array(split.classes), probabilities.argmax(1)
-    answers = zip(named[split.labels], named[predicted], strict=True)
-    write_tsv(files.confusion, [{"actual": actual, "predicted": said} for actual, said in answers])
+    predicted = probabilities.argmax(1)
+    write_confusion(files.confusion, split, predicted)
     counts = confusion_counts(split.labels, predicted, len(split.classes))
     write_tsv(files.clusters, clusters(counts, split.classes), CLUSTER_COLUMNS)
     write_tsv(files.pairs, pairs(counts, split.classes, expected), PAIR_COLUMNS)
@@ -85,7 +93,9 @@ def main(parameters: Parameters, files: Namespace) -> None:
     val, split = load_split(files.val_split), load_split(files.test_split)
     rigid = class_labels(parameters.groups.rigid, split.classes, "groups.rigid")
     expected = [class_labels(pair, split.classes, "evaluate.expected_pairs") for pair in wanted.expected_pairs]
-    temperature = fit_temperature(predict(files.model, val, files.val_pixels, wanted, "val").mean(0), val.labels)
+    val_probabilities = predict(files.model, val, files.val_pixels, wanted, "val").mean(0)
+    write_confusion(files.val_confusion, val, val_probabilities.argmax(1))
+    temperature = fit_temperature(val_probabilities, val.labels)
     views = predict(files.model, split, files.test_pixels, wanted, "test")
     probabilities = views.mean(0)
     predicted, scaled = probabilities.argmax(1), scale(probabilities, temperature)
@@ -98,6 +108,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     metrics = {
         **scores,
         "accuracy_single_view": float((views[0].argmax(1) == split.labels).mean()),
+        "val_accuracy": float((val_probabilities.argmax(1) == val.labels).mean()),
         "mva_met": met,
         "calibration": calibration(probabilities, split.labels, temperature),
         "risk_coverage": {"aurc": float(risk.mean()), "accuracy_at_80": accuracy_at(risk, 80)},
@@ -123,7 +134,17 @@ if __name__ == "__main__":
         Parameters,
         inputs=["model", "val_split", "val_pixels", "test_split", "test_pixels"],
         outputs=[
-            *("predictions", "metrics", "confusion", "per_class", "clusters", "pairs", "reliability", "risk_coverage"),
+            *(
+                "predictions",
+                "metrics",
+                "confusion",
+                "val_confusion",
+                "per_class",
+                "clusters",
+                "pairs",
+                "reliability",
+                "risk_coverage",
+            ),
             *("label_errors", "grid", "errors", "suspects"),
         ],
     )

@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 from stages.curves import live_log, write_results
 from stages.run import Group, fingerprint, run
-from transfer.augmentation import Augmentation, Geometry, augment, build_mix
+from transfer.augmentation import Augmentation, Geometry, augment, build_mix, scaled_down
 from transfer.backbones import Preprocessing, load_backbone
 from transfer.class_weights import weights_by_name, weights_from_recall
 from transfer.classes import class_labels, confusion_counts
 from transfer.clusters import clusters
 from transfer.device import best_device, choose_algorithms
-from transfer.errors import DataError
+from transfer.errors import DataError, ParameterError
 from transfer.files import open_arrays
 from transfer.hard_examples import Order, shuffled, with_hard_batches
 from transfer.images import Images, open_pixels
@@ -65,6 +65,11 @@ class HardExamples(Group):
     first_epoch: int = Field(ge=1)
 
 
+class SmallImages(Group):
+    size_px: int | None = Field(ge=32)
+    last_epochs_without: int = Field(ge=0)
+
+
 class FineTune(Group):
     epochs: int = Field(ge=0)
     unfreeze: Unfreeze
@@ -81,6 +86,8 @@ class FineTune(Group):
     plateau_patience: int = Field(ge=0)
     ema_decay: float = Field(ge=0, lt=1)
     patience: int = Field(ge=0)
+    keep: Literal["best", "last"]
+    small_images: SmallImages
     hard_examples: HardExamples
 
 
@@ -179,9 +186,16 @@ def make_task(
     is_rigid = torch.isin(labels, torch.tensor(rigid, dtype=labels.dtype, device=labels.device))
     mix = build_mix(mixing.mixup_alpha, mixing.cutmix_alpha, mixing.probability, len(classes))
     last_mixed = wanted.epochs - mixing.last_epochs_without
+    small, last_small = wanted.small_images.size_px, wanted.epochs - wanted.small_images.last_epochs_without
+    if small is not None and small >= images.size_px:
+        raise ParameterError(
+            f"train.fine_tune.small_images.size_px = {small}: not smaller than resize.size_px = {images.size_px}"
+        )
 
     def draw(chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         batch, answers = augment(images, chosen, allowed, ~is_rigid[chosen]), labels[chosen]
+        if small is not None and epoch <= last_small:
+            batch = scaled_down(batch, small)
         return mix(batch, answers) if mix is not None and epoch <= last_mixed else (batch, answers)
 
     def validate(candidate: nn.Module) -> tuple[float, float]:
@@ -213,7 +227,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     waves = wanted.unfreeze.waves(model.backbone)
     unfreezing = Unfreezing(model.backbone, waves, wanted.stage_lr_decay, wanted.batch_norm == "frozen")
     task = make_task(train, rigid, model, unfreezing, data, val, classes, files.suspects)
-    plan = Plan(wanted.epochs, train.batch_size, wanted.patience, wanted.ema_decay, parameters.seed)
+    plan = Plan(wanted.epochs, train.batch_size, wanted.patience, wanted.ema_decay, parameters.seed, wanted.keep)
     groups = unfreezing.groups(train.lr, wanted.weight_decay)
     groups += parameter_groups(model.head, train.lr * wanted.head_lr_multiple, wanted.weight_decay)
     optimizer = build_optimizer(wanted.optimizer, groups, wanted.momentum)

@@ -22,7 +22,7 @@ from transfer.splits import load_split, stratified_positions
 
 
 class Evaluate(Group):
-    elsewhere = ("minimum_macro_f1", "mirror", "pictures", "expected_pairs")
+    elsewhere = ("minimum_macro_f1", "mirror", "shift_fraction", "pictures", "expected_pairs")
     batch_size: int = Field(gt=0)
     robustness_images: int = Field(gt=0)
 

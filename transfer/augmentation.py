@@ -138,6 +138,12 @@ def _grey(pixels: Tensor) -> Tensor:
     return (pixels @ pixels.new_tensor([0.2989, 0.587, 0.114])).unsqueeze(-1)
 
 
+def scaled_down(images: Tensor, size_px: int) -> Tensor:
+    """Images (batch, 3, S, S) float at a smaller side, with what would alias filtered out: (batch, 3, size, size)."""
+    small = F.interpolate(images, (size_px, size_px), mode="bilinear", antialias=True)
+    return small.contiguous(memory_format=torch.channels_last)
+
+
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 

@@ -29,9 +29,15 @@ class Images:
     def size_px(self) -> int:
         return self.pixels.shape[1]
 
-    def plain(self, chosen: Tensor | slice, mirrored: bool = False) -> Tensor:
-        """Images as they are or mirrored left to right: (batch, 3, S, S) float, normalised."""
+    def plain(self, chosen: Tensor | slice, mirrored: bool = False, shift_px: int = 0) -> Tensor:
+        """Images as they are, mirrored left to right or shifted: (batch, 3, S, S) float, normalised.
+
+        `shift_px` moves the window down and right, before the mirror; what it uncovers is filled by reflection.
+        """
         pixels = self.pixels[chosen]
+        if shift_px:
+            places = reflect(torch.arange(self.size_px, device=pixels.device) + shift_px, self.size_px)
+            pixels = pixels[:, places][:, :, places]
         return self.normalised(pixels.flip(2) if mirrored else pixels)
 
     def normalised(self, pixels: Tensor) -> Tensor:

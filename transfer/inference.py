@@ -13,24 +13,40 @@ from transfer.images import Images
 
 @torch.no_grad()
 def run_over(
-    module: Callable[[Tensor], Tensor], images: Images, batch_size: int, mirrored: bool = False, label: str = "images"
+    module: Callable[[Tensor], Tensor],
+    images: Images,
+    batch_size: int,
+    mirrored: bool = False,
+    shift_px: int = 0,
+    label: str = "images",
 ) -> Tensor:
-    """Outputs (N, ...) of `module` for all images, float32, in their order, on their device."""
+    """Outputs (N, ...) of `module` for all images, mirrored or shifted, float32, in their order, on their device."""
     outputs = []
     starts = range(0, len(images), batch_size)
     with mixed_precision(images.pixels.device), fitting_in_memory(batch_size, f"images of {images.size_px} px"):
         for start in tqdm(starts, desc=label, unit="batch", disable=None, leave=False):
-            batch = images.plain(slice(start, start + batch_size), mirrored)
+            batch = images.plain(slice(start, start + batch_size), mirrored, shift_px)
             outputs.append(module(batch).float())
     return torch.cat(outputs)
 
 
 def view_probabilities(
-    model: Callable[[Tensor], Tensor], images: Images, batch_size: int, mirror: bool, label: str = "images"
+    model: Callable[[Tensor], Tensor],
+    images: Images,
+    batch_size: int,
+    mirror: bool,
+    shift_px: int = 0,
+    label: str = "images",
 ) -> np.ndarray:
-    """Probabilities (views, N, classes) for all images and, if `mirror`, for their mirror images: one run a view."""
-    views = [run_over(model, images, batch_size, label=label)]
-    if mirror:
-        views.append(run_over(model, images, batch_size, mirrored=True, label=f"{label} mirrored"))
-    # Softmax in double precision, so that rows sum to one as closely as scikit-learn checks.
-    return np.stack([torch.softmax(logits.cpu().double(), dim=1).numpy() for logits in views])
+    """Probabilities (views, N, classes) for all images, one run a view, the images as they are first.
+
+    `shift_px` adds the images shifted up and left and those shifted down and right, `mirror` all of these mirrored.
+    """
+    views = []
+    for mirrored in (False, True) if mirror else (False,):
+        for shift in (0, -shift_px, shift_px) if shift_px else (0,):
+            name = " ".join([label, *(["mirrored"] if mirrored else []), *([f"shifted by {shift}"] if shift else [])])
+            logits = run_over(model, images, batch_size, mirrored, shift, name)
+            # Softmax in double precision, so that rows sum to one as closely as scikit-learn checks.
+            views.append(torch.softmax(logits.cpu().double(), dim=1).numpy())
+    return np.stack(views)

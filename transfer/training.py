@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,13 +42,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how: `patience` epochs without a better one end the run, `ema_decay` 0 means no averaging."""
+    """How long and how: `patience` epochs without a better one end the run, `ema_decay` 0 means no averaging.
+
+    `keep` says whether the best epoch's weights are kept or the last one's, which counts as better each time.
+    """
 
     epochs: int
     batch_size: int
     patience: int
     ema_decay: float
     seed: int
+    keep: Literal["best", "last"] = "best"
 
     def steps_per_epoch(self, count: int) -> int:
         """Full batches in an epoch over `count` items; what is left over comes first in no epoch's order."""
@@ -84,7 +88,7 @@ def fit(
     on_epoch: Callable[[Epoch], None],
     label: str,
 ) -> Fitted:
-    """Train `model` in place and leave it with the weights of the best epoch on the validation split.
+    """Train `model` in place and leave it with the weights of the best epoch on the validation split, or the last.
 
     Best is the highest accuracy, then the lowest loss. With `plan.ema_decay` the exponential moving average
     of the weights and buffers is what is validated and kept.
@@ -207,7 +211,7 @@ class _Run:
         seen = self.steps * min(self.plan.batch_size, self.task.count)
         epoch = Epoch(float(self.losses.mean()), int(self.hits) / seen, val_loss, val_accuracy, lr)
         self.history.append(epoch)
-        if self.best < 0 or _rank(epoch) > _rank(self.history[self.best]):
+        if self.plan.keep == "last" or self.best < 0 or _rank(epoch) > _rank(self.history[self.best]):
             self.best = len(self.history) - 1
             self.best_weights = copy.deepcopy(candidate.state_dict())
         self.schedule.after_epoch(val_loss)

@@ -24,7 +24,9 @@ def write_run(folder: Path, right: int, test_images: str = "abc") -> None:
     predicted = np.where(np.arange(100) < right, labels, 1 - labels)
     rows = [f"{NAMES[label]}\t{NAMES[answer]}\n" for label, answer in zip(labels, predicted, strict=True)]
     (folder / "metrics/confusion.tsv").write_text("actual\tpredicted\n" + "".join(rows), encoding="utf-8")
-    splits = {"test": {"positions_sha256": test_images}}
+    mended = [f"{NAMES[label]}\t{NAMES[label]}\n" for label in labels]
+    (folder / "metrics/val_confusion.tsv").write_text("actual\tpredicted\n" + "".join(mended), encoding="utf-8")
+    splits = {"test": {"positions_sha256": test_images}, "val": {"positions_sha256": "always these"}}
     (folder / "metrics/subsample.json").write_text(json.dumps(splits), encoding="utf-8")
 
 
@@ -45,8 +47,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def compare(folder: Path, first: str, second: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "commands.compare", first, second]
+def compare(folder: Path, first: str, second: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "commands.compare", first, second, *options]
     return subprocess.run(
         command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
@@ -56,7 +58,7 @@ def test_an_experiment_against_a_branch(repository: Path) -> None:
     done = compare(repository, "main", "idea")
     assert done.returncode == 0, done.stderr
     verdict, *rest = done.stdout.splitlines()
-    assert verdict.startswith("A = main, B = idea: accuracy 70.0 → 90.0, +20.0 points, 95 % interval ")
+    assert verdict.startswith("A = main, B = idea, test split: accuracy 70.0 → 90.0, +20.0 points, 95 % interval ")
     assert verdict.endswith("McNemar p < 0.001: better")
     assert "| accuracy | 70.0 | 90.0 | +20.0 |" in done.stdout
     assert rest[-1] == "Of 100 images B mended 20 errors of A and made 0 new."
@@ -68,12 +70,18 @@ def test_the_workspace_against_the_last_commit(repository: Path) -> None:
     assert "no difference is shown" in compare(repository, "main", "HEAD").stdout
 
 
+def test_the_validation_split_has_answers_of_its_own(repository: Path) -> None:
+    done = compare(repository, "main", "idea", "--split", "val")
+    assert done.stdout.startswith("A = main, B = idea, val split: accuracy 100.0 → 100.0, +0.0 points")
+    assert "| accuracy | 100.0 | 100.0 | +0.0 |" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("second", "line"),
     [
         ("nowhere", "error: nowhere: no such experiment or revision; "),
         ("empty", "error: empty: holds no metrics/confusion.tsv; "),
-        ("other", "error: main and other were tested on other images; "),
+        ("other", "error: main and other were asked about other images of the test split; "),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(repository: Path, second: str, line: str) -> None:

@@ -12,7 +12,8 @@ import networkx
 import pytest
 from dvc.repo import Repo
 
-from tests.pipeline.workspace import ROOT, dvc, graph_of, leaves, read_yaml, set_parameter, stages_of, stages_run
+from recipes.overrides import leaves
+from tests.pipeline.workspace import ROOT, dvc, graph_of, read_yaml, set_parameter, stages_of, stages_run
 from transfer.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
@@ -45,6 +46,7 @@ RERUNS = {
     "train.augment": (["fine_tune"], FROM_FINE_TUNE),
     "evaluate.minimum_macro_f1": (["evaluate"], FROM_EVALUATE),
     "evaluate.mirror": (["evaluate"], FROM_EVALUATE),
+    "evaluate.shift_fraction": (["evaluate"], FROM_EVALUATE),
     "evaluate.batch_size": (["evaluate", "robustness"], [*FROM_EVALUATE, "robustness"]),
     "evaluate.pictures": (["evaluate"], FROM_EVALUATE),
     "evaluate.expected_pairs": (["evaluate"], FROM_EVALUATE),

@@ -134,14 +134,6 @@ def write_yaml(path: Path, content: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
-def leaves(parameters: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested parameters by their dotted names."""
-    found: dict[str, Any] = {}
-    for key, value in parameters.items():
-        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
-
-
 def set_parameter(workspace: Path, name: str, value: Any) -> None:
     """Write one parameter, by its dotted name, to params.yaml."""
     content = read_yaml(workspace / "params.yaml")

@@ -46,6 +46,7 @@ SETTINGS = {
     "evaluate": {
         "minimum_macro_f1": 0.65,
         "mirror": True,
+        "shift_fraction": 0.0,
         "batch_size": 16,
         "pictures": 9,
         "expected_pairs": [["bird", "airplane"]],
@@ -181,6 +182,7 @@ FILES: dict[ModuleType, dict[str, Any]] = {
         "predictions": "predictions.npz",
         "metrics": "evaluate.json",
         "confusion": "confusion.tsv",
+        "val_confusion": "val_confusion.tsv",
         "per_class": "per_class.tsv",
         "clusters": "clusters.tsv",
         "pairs": "pairs.tsv",

@@ -68,6 +68,31 @@ def test_probabilities_are_the_mean_of_both_views(arena):
     assert metrics_of(arena)["accuracy_single_view"] == pytest.approx(plain)
 
 
+def test_shifts_add_two_views_of_both_sides_and_validation_is_answered_alike(arena):
+    changed = {**arena.parameters["evaluate"], "shift_fraction": 0.05}
+    arena.run(evaluate, {**arena.parameters, "evaluate": changed}, **{**FILES[evaluate], **OUTPUTS})
+    for split_name, count in (("test", 30), ("val", 15)):
+        split = load_split(arena.file(f"{split_name}.npz"))
+        model, card = load_model(arena.file("model.safetensors"), split.classes, 40)
+        images = Images(open_pixels(arena.file(f"{split_name}.npy"), count), card.preprocessing, torch.device("cpu"))
+        with torch.no_grad():
+            views = [
+                model(images.plain(slice(None), mirrored, shift)).softmax(1)
+                for mirrored in (False, True)
+                for shift in (0, 2, -2)
+            ]
+        expected = torch.stack(views).mean(0).numpy()
+        accuracy = (expected.argmax(1) == split.labels).mean()
+        if split_name == "test":
+            with np.load(arena.file(OUTPUTS["predictions"])) as saved:
+                np.testing.assert_allclose(saved["probabilities"], expected, atol=1e-4)
+            continue
+        assert metrics_of(arena, OUTPUTS["metrics"])["val_accuracy"] == pytest.approx(accuracy)
+        rows = table_of(arena, OUTPUTS["val_confusion"])
+        assert [row["predicted"] for row in rows] == [CLASSES[place] for place in expected.argmax(1)]
+        assert [row["actual"] for row in rows] == [CLASSES[label] for label in split.labels]
+
+
 def test_the_tables_say_what_the_metrics_say(arena):
     rows = table_of(arena, "confusion.tsv")
     hits = sum(row["actual"] == row["predicted"] for row in rows)

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from stages import fine_tune, train_head
-from tests.stages.conftest import FILES, Arena
+from tests.stages.conftest import CLASSES, FILES, Arena
 from transfer.backbones import load_backbone
 from transfer.errors import DataError, ParameterError, TrainingError
 from transfer.images import Images, open_pixels
@@ -147,6 +147,24 @@ def test_each_schedule_leaves_its_rates_in_the_curves(arena, schedule: str):
     assert rates[1] == pytest.approx(0 if schedule == "cosine" else rates[0], abs=1e-9)
 
 
+def test_small_images_come_first_and_the_model_is_validated_at_full_size(arena):
+    def weights_after(**small_images: object) -> dict[str, torch.Tensor]:
+        parameters = fine_tune_parameters(arena, patience=0, keep="last", small_images=small_images)
+        arena.run(fine_tune, parameters, **{**FILES[fine_tune], **OUTPUTS})
+        model, card = load_model(arena.file("again.safetensors"), CLASSES, 40)
+        assert card.size_px == 40
+        return model.state_dict()
+
+    name = "backbone.layer4.1.conv2.weight"
+    never = weights_after(size_px=None, last_epochs_without=0)[name]
+    all_full = weights_after(size_px=32, last_epochs_without=2)[name]
+    one_small = weights_after(size_px=32, last_epochs_without=1)[name]
+    both_small = weights_after(size_px=32, last_epochs_without=0)[name]
+    assert torch.equal(all_full, never)
+    assert not torch.equal(one_small, never)
+    assert not torch.equal(one_small, both_small)
+
+
 def everything(arena: Arena) -> dict:
     """All ideas at once."""
     train = arena.parameters["train"]
@@ -159,6 +177,7 @@ def everything(arena: Arena) -> dict:
         "class_weights": "validation_recall",
         "schedule": "cosine",
         "ema_decay": 0.5,
+        "small_images": {"size_px": 32, "last_epochs_without": 1},
         "hard_examples": {"share": 0.5, "first_epoch": 1},
     }
     return {
@@ -192,6 +211,10 @@ def test_all_ideas_together_train_to_the_same_bytes_twice(arena):
         ({"unfreeze": {"layers": [5]}}, "lists of the same length"),
         ({"unfreeze": {"layers": [3, 5], "epochs": [0, 1]}}, "count from 1"),
         ({"schedule": "linear"}, "train.fine_tune.schedule = 'linear'"),
+        (
+            {"small_images": {"size_px": 40, "last_epochs_without": 1}},
+            "train.fine_tune.small_images.size_px = 40: not smaller than resize.size_px = 40",
+        ),
     ],
 )
 def test_a_wrong_idea_is_one_line_that_names_it(arena, changes: dict, line: str):

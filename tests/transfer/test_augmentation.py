@@ -4,13 +4,25 @@ import dataclasses
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from scipy.ndimage import affine_transform
 from torchvision.transforms.v2 import functional as reference
 
 from tests.transfer.test_images import SIDE, UNCHANGED, as_pixels, noise
-from transfer.augmentation import Augmentation, Geometry, Motion, augment, build_mix, crop, draw_motion, recolour, warp
+from transfer.augmentation import (
+    Augmentation,
+    Geometry,
+    Motion,
+    augment,
+    build_mix,
+    crop,
+    draw_motion,
+    recolour,
+    scaled_down,
+    warp,
+)
 from transfer.images import Images
 
 STILL = Geometry(0.0, 0.0)
@@ -175,3 +187,17 @@ def test_mixing_happens_as_often_as_asked_and_not_at_all_without_alphas():
     torch.manual_seed(0)
     labels = [mix(torch.zeros(4, 3, 8, 8), torch.arange(4))[1] for _ in range(600)]
     assert sum(each.ndim == 2 for each in labels) / 600 == pytest.approx(0.3, abs=0.06)
+
+
+def test_images_are_scaled_down_as_pillow_does_it():
+    """Pillow's bilinear reduction filters what would alias; a chessboard of single pixels turns grey."""
+    rows, columns = np.indices((SIDE, SIDE))
+    chessboard = np.repeat(255 * ((rows + columns) % 2).astype(np.uint8)[..., None], 3, axis=2)
+    pixels = np.stack([*noise(2), chessboard])
+    small = scaled_down(Images(pixels, UNCHANGED, torch.device("cpu")).plain(slice(None)), 7)
+    assert small.is_contiguous(memory_format=torch.channels_last)
+    for shown, image in zip(as_pixels(small), pixels, strict=True):
+        expected = np.asarray(PIL.Image.fromarray(image).resize((7, 7), PIL.Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(shown.astype(int), expected.astype(int), atol=1)
+    middle = as_pixels(small)[2, 1:-1, 1:-1].astype(int)
+    assert abs(middle - 127.5).max() < 30

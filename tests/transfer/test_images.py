@@ -37,6 +37,16 @@ def test_mirrored_images_have_left_and_right_swapped():
     np.testing.assert_array_equal(as_pixels(batch), pixels[[2, 0], :, ::-1])
 
 
+@pytest.mark.parametrize(("shift", "mirrored"), [(3, False), (-2, False), (2, True)])
+def test_shifted_images_are_opencv_s_window_with_reflected_borders(shift: int, mirrored: bool):
+    pixels = noise(2)
+    batch = Images(pixels, UNCHANGED, torch.device("cpu")).plain(slice(None), mirrored, shift)
+    for shown, image in zip(as_pixels(batch), pixels, strict=True):
+        wide = cv2.copyMakeBorder(image, 4, 4, 4, 4, cv2.BORDER_REFLECT_101)
+        window = wide[4 + shift : 4 + shift + SIDE, 4 + shift : 4 + shift + SIDE]
+        np.testing.assert_array_equal(shown, window[:, ::-1] if mirrored else window)
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
 def test_reflection_is_that_of_opencv(length: int):
     indices = list(range(-9, length + 9))

@@ -139,6 +139,16 @@ def test_the_best_epoch_is_the_most_accurate_then_the_one_of_least_loss(tmp_path
     assert run.bits() == weights[best]
 
 
+def test_the_last_epoch_can_be_kept_and_then_no_patience_ends_the_run(tmp_path):
+    values = [(0.5, 0.9), (0.5, 0.6), (0.5, 0.4), (0.5, 0.2)]  # loss and accuracy
+    run = Run(tmp_path / "last", Plan(**{**vars(PLAN), "patience": 1, "keep": "last"}), scripted(values))
+    fitted = run.fit()
+    assert (len(fitted.history), fitted.best) == (4, 3)
+    first, last = Run(tmp_path / "first", task=scripted(values)), Run(tmp_path / "rising", task=scripted(values[::-1]))
+    assert (first.fit().best, last.fit().best) == (0, 3)
+    assert run.bits() == last.bits() != first.bits()
+
+
 def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     values = [(1.0, 0.5), (1.0, 0.6), (1.0, 0.6), (1.0, 0.5), (1.0, 0.9)]
     plan = Plan(**{**vars(PLAN), "epochs": 5, "patience": 2})

@@ -1,0 +1,92 @@
+"""Try each idea of a file on its own against one plain run: `python -m commands.ablate searches/ablation.yaml`.
+
+Every idea is a DVC experiment, NAME-IDEA; one that is there already is not run again, so that a stopped ablation
+goes on. What is judged is the validation split, image by image. Options after the file go to every experiment.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from scipy.stats import false_discovery_control
+
+from commands.compare import compare_runs
+from commands.searches import Search, check_keys, read_search
+from commands.trials import Trial, add_options, run_trials, shared_parameters
+from transfer.comparison import SIGNIFICANT, Comparison
+from transfer.errors import PipelineError
+
+
+class Ablation(Search):
+    """`ideas` are nested overrides by name, each laid over `base`."""
+
+    ideas: dict[str, dict[str, Any]] = Field(min_length=1)
+
+
+def verdict(comparison: Comparison, adjusted: float) -> str:
+    if adjusted >= SIGNIFICANT:
+        return "no difference shown"
+    return "helps" if comparison.accuracy.difference > 0 else "hurts"
+
+
+def table(plain: str, compared: dict[str, Comparison], failed: dict[str, str]) -> str:
+    """Ideas as Markdown, the largest gain first; p-values are adjusted for the number of ideas."""
+    lines = [
+        "| idea | validation accuracy | change in points | 95 % interval | p, adjusted | here |",
+        "|---|---|---|---|---|---|",
+    ]
+    if compared:
+        first = next(iter(compared.values()))
+        lines.append(f"| *{plain}* | {first.accuracy.before:.2%} | | | | |")
+        adjusted = false_discovery_control([each.p_value for each in compared.values()])
+        rows = zip(compared.items(), adjusted, strict=True)
+        for (idea, found), p_value in sorted(rows, key=lambda row: -row[0][1].accuracy.difference):
+            change = found.accuracy
+            points, low, high = (100 * value for value in (change.difference, change.ci_low, change.ci_high))
+            chance = "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+            lines.append(
+                f"| {idea} | {change.after:.2%} | {points:+.1f} | {low:+.1f} to {high:+.1f} | {chance} "
+                f"| {verdict(found, float(p_value))} |"
+            )
+    lines += [f"| {idea} | failed: {line} | | | | |" for idea, line in failed.items()]
+    return "\n".join(lines)
+
+
+def slug(idea: str) -> str:
+    """An idea's name as part of an experiment's, which is a git reference."""
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in idea.lower()).split())
+
+
+def main(root: Path, path: Path, jobs: int, more: tuple[str, ...]) -> int:
+    search = read_search(Ablation, root, path)
+    for idea in search.ideas.values():
+        check_keys(path, root, idea)
+    names = {idea: f"{search.name}-{slug(idea)}" for idea in search.ideas}
+    plain = Trial(f"{search.name}-plain", search.parameters({}), (*more, search.stage))
+    trials = [
+        plain,
+        *(Trial(name, search.parameters(search.ideas[idea]), plain.more) for idea, name in names.items()),
+    ]
+    failed: dict[str, str] = {}
+    for number, (trial, error) in enumerate(run_trials(root, trials, jobs), 1):
+        print(f"{number}/{len(trials)} {trial.name}: {error or 'done'}", flush=True)
+        if error:
+            failed[trial.name] = error
+    if plain.name in failed:
+        raise SystemExit(f"error: {plain.name}: {failed[plain.name]}")
+    compared = {idea: compare_runs(root, plain.name, name, "val") for idea, name in names.items() if name not in failed}
+    print(f"\n{table('plain', compared, {idea: failed[name] for idea, name in names.items() if name in failed})}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("python -m commands.ablate", description=__doc__)
+    parser.add_argument("file", type=Path, help="YAML file of the search, such as searches/ablation.yaml")
+    add_options(parser)
+    arguments = parser.parse_args()
+    try:
+        sys.exit(main(Path(), arguments.file, arguments.jobs, shared_parameters(arguments)))
+    except PipelineError as error:
+        sys.exit(f"error: {error}")

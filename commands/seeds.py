@@ -1,0 +1,77 @@
+"""Run the same parameters with several seeds and record how far the figures spread: `python -m commands.seeds`.
+
+Every seed is a DVC experiment; one that is there already is not run again. What is written, by default
+searches/seed_spread.json, says how much of a change could be chance: see `make pr-report`.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from commands.revisions import experiments, read
+from commands.trials import Trial, add_options, run_trials, shared_parameters
+from recipes.overrides import leaves, read_recipe
+from transfer.errors import PipelineError
+from transfer.files import write_json
+
+FIGURES = ("metrics/fine_tune.json", "metrics/evaluate.json")
+
+
+def figures_of(root: Path, name: str) -> dict[str, float]:
+    """The numbers of an experiment's evaluation by dotted name, with its validation figures under `val.`."""
+    revision = experiments(root)[name]
+    tune, scores = (leaves(json.loads(read(root, revision, path) or "{}")) for path in FIGURES)
+    found = {**{key: value for key, value in tune.items() if key.startswith("val.")}, **scores}
+    return {key: float(value) for key, value in found.items() if not isinstance(value, bool)}
+
+
+def spread(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation (of a sample: N - 1) of each figure that all runs have."""
+    shared = [name for name in runs[0] if all(name in run for run in runs)]
+    values = {name: np.array([run[name] for run in runs]) for name in shared}
+    return {name: {"mean": float(found.mean()), "std": float(found.std(ddof=1))} for name, found in values.items()}
+
+
+def main(root: Path, recipe: str | None, seeds: list[int], jobs: int, more: tuple[str, ...], path: Path) -> int:
+    overrides, label = (read_recipe(recipe), recipe) if recipe else ({}, "params")
+    trials = [Trial(f"{label}-seed-{seed}", {**overrides, "seed": seed}, (*more, "evaluate")) for seed in seeds]
+    errors = []
+    for trial, error in run_trials(root, trials, jobs):
+        print(f"{trial.name}: {error or 'done'}", flush=True)
+        errors += [error] if error else []
+    if errors:
+        return 1
+    found = spread([figures_of(root, trial.name) for trial in trials])
+    write_json(path, {"recipe": recipe, "parameters": list(more), "seeds": seeds, "metrics": found})
+    for name in ("val.accuracy", "accuracy", "macro_f1"):
+        print(
+            f"{name}: {found[name]['mean']:.4f} ± {found[name]['std']:.4f} (standard deviation of {len(seeds)} seeds)"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("python -m commands.seeds", description=__doc__)
+    parser.add_argument("--recipe", help="of recipes/; params.yaml as it is without one")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="two or more (default 0 1 2)")
+    parser.add_argument("--output", type=Path, default=Path("searches/seed_spread.json"), help="(default %(default)s)")
+    add_options(parser)
+    arguments = parser.parse_args()
+    if len(set(arguments.seeds)) < 2:
+        parser.error("--seeds: a spread needs two different seeds or more")
+    try:
+        sys.exit(
+            main(
+                Path(),
+                arguments.recipe,
+                arguments.seeds,
+                arguments.jobs,
+                shared_parameters(arguments),
+                arguments.output,
+            )
+        )
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
