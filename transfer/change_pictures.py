@@ -74,7 +74,10 @@ class View:
 
 
 def heat_map_pairs(path: Path, examples: Sequence[tuple[str, View, View]], title: str) -> None:
-    """Two examples (true class, before, after) a row: image, overlay before, overlay after, framed as the answers."""
+    """Two examples (true class, before, after) a row: image, overlay before, overlay after, framed as the answers.
+
+    ∅ marks an empty map.
+    """
     images, captions, colours = [], [], []
     for label, *views in examples:
         images.append(views[1].pixels)
@@ -82,7 +85,7 @@ def heat_map_pairs(path: Path, examples: Sequence[tuple[str, View, View]], title
         colours.append(None)
         for when, view in zip(("before", "after"), views, strict=True):
             images.append(overlay(view.pixels, view.heat))
-            captions.append(f"{when}: {view.answer}" + ("" if view.heat.any() else "\n(no evidence for it)"))
+            captions.append(f"{when}: {view.answer}" + ("" if view.heat.any() else " ∅"))
             colours.append(RIGHT if view.answer == label else WRONG)
     with matplotlib.rc_context(PLAIN_TEXT):
         picture_sheet(path, images, captions, colours, title, columns=6)
