@@ -96,7 +96,7 @@ def draw_heat_maps(folder: Path, before: Run, after: Run, find: Find) -> str | N
     )
     method = TITLES[check_parameters(Parameters, dict(after.evidence.parameters)).grad_cam.method]
     layers = layer if layer == old_layer else f"before: {old_layer}; after: {layer}"
-    title = f"{method} for each model's own answer (green: right, red: wrong)\n{layers}"
+    title = f"{method} for each model's own answer (green: right, red: wrong, ∅: no evidence for it)\n{layers}"
     heat_map_pairs(folder / f"{GRAD_CAM}.png", list(zip(named[0][shown], old, new, strict=True)), title)
     return None
 

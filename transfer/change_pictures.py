@@ -60,7 +60,8 @@ def answer_strip(
     title = f"{count} images that are newly {what} (truth → the answer {when})"
     captions = [f"{label} → {answer}" for label, answer in zip(labels, wrong, strict=True)]
     with matplotlib.rc_context(PLAIN_TEXT):
-        picture_sheet(path, images, captions, [RIGHT if mended else WRONG] * len(images), title)
+        columns = min(max(len(images), 5), 10)  # fewer leave no room for the title
+        picture_sheet(path, images, captions, [RIGHT if mended else WRONG] * len(images), title, columns)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,10 @@ class View:
 
 
 def heat_map_pairs(path: Path, examples: Sequence[tuple[str, View, View]], title: str) -> None:
-    """Two examples (true class, before, after) a row: image, overlay before, overlay after, framed as the answers."""
+    """Two examples (true class, before, after) a row: image, overlay before, overlay after, framed as the answers.
+
+    ∅ marks an empty map.
+    """
     images, captions, colours = [], [], []
     for label, *views in examples:
         images.append(views[1].pixels)
@@ -81,7 +85,7 @@ def heat_map_pairs(path: Path, examples: Sequence[tuple[str, View, View]], title
         colours.append(None)
         for when, view in zip(("before", "after"), views, strict=True):
             images.append(overlay(view.pixels, view.heat))
-            captions.append(f"{when}: {view.answer}")
+            captions.append(f"{when}: {view.answer}" + ("" if view.heat.any() else " ∅"))
             colours.append(RIGHT if view.answer == label else WRONG)
     with matplotlib.rc_context(PLAIN_TEXT):
         picture_sheet(path, images, captions, colours, title, columns=6)

@@ -111,23 +111,22 @@ def metrics_section(before: Evidence, after: Evidence, spread: SeedSpread | None
     headline, rest = [], []
     for change in shown:
         stage, name = change.name.split(".", 1) if "." in change.name else (change.name, "")
-        if stage != "evaluate":
-            noise, table = "not recorded", rest
-        else:
-            noise = (
-                spread.judge(name, change.difference) if spread and change.difference is not None else "not recorded"
-            )
-            table = rest if name.startswith("per_class.") else headline
+        judged_by = spread if stage in ("evaluate", "fine_tune") else None
+        step = change.difference
+        noise = judged_by.judge(name, step) if judged_by and step is not None else "not recorded"
+        table = headline if stage == "evaluate" and not name.startswith("per_class.") else rest
         table.append([change.name, figure(change.before), figure(change.after), _step(change), noise])
     text = [f"{len(found)} of {total} figures changed. The ends of intervals are left out here."]
     if spread:
         text.append(
             "The verdict is about these two models on these test images. Two runs that differ in the seed alone are "
             f"within 2 √2 standard deviations in 95 of 100 cases (measured with {len(spread.seeds)} seeds"
-            + (f": {spread.command})." if spread.command else ").")
+            + (f" of recipe {spread.recipe})." if spread.recipe else ").")
         )
     else:
-        text.append("How far figures scatter between seeds is not recorded (searches/seed_spread.json).")
+        text.append(
+            "How far figures scatter between seeds is not recorded (searches/seed_spread.json); make seeds measures it."
+        )
     columns = ["figure", "before", "after", "change", "against the noise"]
     tables = [
         Table(title, columns, rows, ["figure"], folded=folded)

@@ -48,11 +48,11 @@ class Spread(_Recorded):
 
 
 class SeedSpread(_Recorded):
-    """How far the figures of evaluate.json, by dotted name, scatter between `seeds`; `command` measured it."""
+    """How far figures of evaluate.json, and `val.…` of fine_tune.json, scatter between `seeds` of one recipe."""
 
     metrics: dict[str, Spread]
     seeds: list[int]
-    command: str = ""
+    recipe: str | None = None
 
     def judge(self, name: str, difference: float) -> str:
         """Whether a difference of two runs is larger than 2 √2 standard deviations, as 5 in 100 are by chance."""

@@ -109,7 +109,7 @@ def test_figures_are_judged_by_the_noise_that_was_recorded() -> None:
         "metrics": {"accuracy": {"mean": 0.91, "std": 0.002}, "loss": {"mean": 0.3, "std": 0.1}},
         "seeds": [0, 1, 2],
     }
-    spread = SeedSpread.model_validate({**recorded, "command": "make seeds"})
+    spread = SeedSpread.model_validate({**recorded, "recipe": "laptop"})
     after = changed(
         {"evaluate.accuracy": 0.92, "evaluate.loss": 0.4, "evaluate.brier": 0.00012, "evaluate.mva_met": False}
     )
@@ -121,8 +121,12 @@ def test_figures_are_judged_by_the_noise_that_was_recorded() -> None:
         ["evaluate.brier", "0.1500", "1.20e-04", "-0.1499", "not recorded"],
         ["evaluate.mva_met", "yes", "no", "", "not recorded"],
     ]
-    assert "(measured with 3 seeds: make seeds)" in section.text[1]
-    assert written(healthy(), after)["Metrics"].text[1].endswith("is not recorded (searches/seed_spread.json).")
+    validated = changed({"fine_tune.val.loss": 0.2, "fine_tune.val.accuracy": 0.95})
+    known = SeedSpread.model_validate({"metrics": {"val.accuracy": {"mean": 0.9, "std": 0.01}}, "seeds": [0, 1]})
+    (others,) = written(healthy(), validated, known)["Metrics"].tables
+    assert [row[4] for row in others.rows] == ["not recorded", "beyond the noise between seeds"]
+    assert "(measured with 3 seeds of recipe laptop)" in section.text[1]
+    assert written(healthy(), after)["Metrics"].text[1].endswith("make seeds measures it.")
 
 
 def test_figures_appear_vanish_and_lie_apart_by_where_they_are_from() -> None:

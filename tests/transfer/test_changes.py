@@ -50,7 +50,9 @@ def test_two_runs_of_other_seeds_are_within_the_noise_in_95_of_100_cases() -> No
 
 
 def test_a_figure_that_no_seed_changes_has_no_noise() -> None:
-    spread = SeedSpread.model_validate({"metrics": {"images": {"mean": 5, "std": 0}}, "seeds": [0, 1], "command": "x"})
+    spread = SeedSpread.model_validate(
+        {"metrics": {"images": {"mean": 5, "std": 0}}, "seeds": [0, 1], "recipe": None, "more": []}
+    )
     assert spread.judge("images", 0) == "within"
     assert spread.judge("images", -1) == "beyond the noise between seeds"
 
