@@ -80,7 +80,9 @@ def test_the_sentence_says_what_changed_by_how_much_and_whether_it_is_better(tri
 def test_rows_have_the_largest_change_of_a_class_first(triple):
     names = np.array(CLASSES)[np.stack(triple)]
     compared = compare_names(names[0], names[1], names[2])
-    assert compared == compare(*triple, CLASSES, seed=0)  # whose names are in alphabetical order
+    assert compared == compare(
+        triple[0], triple[1], triple[2], CLASSES, seed=0
+    )  # whose names are in alphabetical order
     rows = compared.rows()
     assert [row[0] for row in rows[:2]] == ["accuracy", "macro F1"]
     changes = {
