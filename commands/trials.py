@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -15,6 +16,8 @@ from commands.revisions import experiments
 from recipes.overrides import as_set_params
 
 LOCKED = "Unable to acquire lock"  # DVC's words when two experiments begin or end at the same moment
+STARTED = "Reproducing experiment"  # and these, once it has a workspace of its own
+STARTING = threading.Lock()
 PAUSE_S = 5
 ATTEMPTS = 20
 
@@ -59,21 +62,29 @@ def run_trial(root: Path, trial: Trial) -> str | None:
     log.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE_S * bool(attempt))
-        with log.open("w", encoding="utf-8") as stream:
-            done = subprocess.run(
-                experiment_command(trial),
-                cwd=root,
-                env=experiment_environment(root, trial.name),
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-        if not done.returncode:
+        returncode = _run(root, trial, log)
+        if not returncode:
             return None
         text = log.read_text(encoding="utf-8", errors="replace")
         if LOCKED not in text:
-            return error_line(text) or f"`dvc exp run` ended with {done.returncode}; see {log}"
+            return error_line(text) or f"`dvc exp run` ended with {returncode}; see {log}"
     return f"DVC stayed locked by another process through {ATTEMPTS} attempts; run the same command again"
+
+
+def _run(root: Path, trial: Trial, log: Path) -> int:
+    """Run an experiment to its end. None starts while another does: DVC writes parameters to the workspace's
+    params.yaml for a moment, from where the other would take them."""
+    with STARTING, log.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            experiment_command(trial),
+            cwd=root,
+            env={**experiment_environment(root, trial.name), "PYTHONUNBUFFERED": "1"},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+        while process.poll() is None and STARTED not in log.read_text(encoding="utf-8", errors="replace"):
+            time.sleep(0.1)
+    return process.wait()
 
 
 def error_line(text: str) -> str | None:

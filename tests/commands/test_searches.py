@@ -173,9 +173,9 @@ def test_a_sweep_goes_on_where_it_stopped_and_finds_what_a_whole_one_finds(repos
 
 
 def test_a_sweep_that_learns_proposes_from_what_it_found(repository: Path) -> None:
-    done = command(repository, "sweep", write(repository, {**SWEEP, "sampler": "tpe"}), "--trials", "3")
+    done = command(repository, "sweep", write(repository, {**SWEEP, "sampler": "tpe"}), "--trials", "2")
     assert done.returncode == 0, done.stderr
-    assert len(trials_of(done.stdout)) == 3
+    assert len(trials_of(done.stdout)) == 2
 
 
 @pytest.mark.parametrize(
