@@ -1,10 +1,11 @@
 """What a trainer writes into its model's file: the inputs, the parameters and code, and the git revision."""
 
+import ast
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stages.run import ROOT, Group, own_code
+from stages.run import ROOT, Group
 from transfer.files import md5_of
 from transfer.provenance import Provenance, record_digest
 
@@ -16,9 +17,30 @@ def read_provenance(stage: str, parameters: Group, inputs: Mapping[str, Path], p
     the MD5 of each dependency, whatever its path, and the parameters.
     """
     digests = {name: md5_of(path) for name, path in inputs.items()}
-    code = own_code()
+    code = code_of(ROOT / "stages" / f"{stage}.py")
     locked = record_digest([*digests.values(), *map(md5_of, code)], parameters.model_dump())
     return Provenance(stage, digests, locked, read_revision([params, *code]))
+
+
+def code_of(script: Path) -> list[Path]:
+    """A script and the modules of this repository that it imports, all the way down.
+
+    Read from the sources, since a process that runs several stages, such as a test, has imported more.
+    """
+    found: set[Path] = set()
+    todo = [script]
+    while todo:
+        if (path := todo.pop()) in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            files = (ROOT / f"{name.replace('.', '/')}.py" for name in names)
+            todo += [file for file in files if file.is_file()]
+    return sorted(found)
 
 
 def read_revision(files: Sequence[Path]) -> str | None:

@@ -53,7 +53,7 @@ def verdict(before: Evidence, after: Evidence, comparison: Comparison | None) ->
     if comparison:
         return _capital(comparison.sentence()) + "."
     if new is None:
-        return "No verdict: the change holds no metrics/confusion.tsv; run dvc repro and commit what it writes."
+        return "No verdict: the change holds no confusion.tsv; run dvc repro and commit what it writes."
     is_right = new[0] == new[1]
     if old is None:
         return f"No baseline yet: accuracy {percent(is_right.mean())}, and nothing before it to compare with."

@@ -227,7 +227,7 @@ def test_a_base_that_was_never_run_is_no_baseline(tmp_path: Path, capsys: pytest
     assert rows(text, "Stages that ran") == [["fine_tune", "new", ""]]
     assert {row[3] for row in rows(text, "Metrics")} == {"new"}
     commit(folder, "Run")
-    assert "**No verdict: the change holds no metrics/confusion.tsv" in report(folder, capsys, "HEAD", "HEAD~1")
+    assert "**No verdict: the change holds no confusion.tsv" in report(folder, capsys, "HEAD", "HEAD~1")
 
 
 def test_a_run_that_changed_nothing(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ def test_the_verdict_is_the_comparisons_sentence() -> None:
 def test_without_a_baseline_the_verdict_says_so() -> None:
     nothing = Evidence({})
     assert said(nothing, healthy()) == "No baseline yet: accuracy 91.6 %, and nothing before it to compare with."
-    assert said(healthy(), nothing).startswith("No verdict: the change holds no metrics/confusion.tsv; run dvc repro")
+    assert said(healthy(), nothing).startswith("No verdict: the change holds no confusion.tsv; run dvc repro")
     assert judged(healthy(), nothing) is None
     found = written(nothing, healthy(), lock=(None, {"fit": {}}))
     assert {row[3] for table in found["Metrics"].tables for row in table.rows} == {"new"}
