@@ -80,10 +80,9 @@ def test_a_change_walks_from_a_clone_to_main_and_the_next_one_conflicts(finished
     assert make(judge, "fresh").startswith("dvc.lock is fresh")
     assert make(judge, "pushed").startswith("all outputs")
     report = make(judge, "pr-report", "BASE=origin/main", "HEAD=HEAD")
-    assert "train.lr" in report
-    assert "0.0002" in report
-    assert "0.0001" in report
-    assert "fine_tune" in report
+    before = read_yaml(finished / "params.yaml")["train"]["lr"]
+    assert f"| `train.lr` | `{before}` | `0.0001` |" in report
+    assert [stage for stage in TRAINED if stage not in report] == []
     assert not (judge / "models/model.safetensors").exists()
     git(ada, "checkout", "--quiet", "main")
     git(ada, "merge", "--quiet", "--no-ff", "--no-edit", "slower")
