@@ -105,7 +105,7 @@ class Arena:
             option: self.file(names) if isinstance(names, str) else [self.file(name) for name in names]
             for option, names in files.items()
         }
-        stage.main(checked, Namespace(state=self.file("state"), params=Path("params.yaml"), **paths))
+        stage.main(checked, Namespace(state=self.file("state"), params=self.file("params.yaml"), **paths))
 
 
 DATA = {
