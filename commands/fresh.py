@@ -11,13 +11,13 @@ from pathlib import Path
 
 import yaml
 from dvc.dependency import ParamsDependency
-from dvc.exceptions import DvcException
 from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.utils.flatten import flatten
 
-from transfer.errors import DataError, PipelineError
+from commands.ending import exit_with
+from transfer.errors import DataError
 
 LOCK = "dvc.lock"
 
@@ -91,7 +91,4 @@ def main(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(Path()))
-    except (PipelineError, DvcException) as error:
-        sys.exit("error: " + " ".join(str(error).split()))
+    exit_with(lambda: main(Path()))

@@ -6,8 +6,8 @@ from typing import Any
 
 from dvc.repo import Repo
 
-from commands.verify import md5_of
 from transfer.errors import DataError
+from transfer.files import md5_of
 
 
 def cache_folder(root: Path) -> Path:

@@ -17,6 +17,7 @@ from dvc.repo import Repo
 from dvc.utils.flatten import flatten
 
 from commands.revisions import experiments, git, read
+from commands.trials import error_line
 from transfer.errors import DataError, PipelineError
 from transfer.files import whole
 from transfer.page import as_markdown, fill_in
@@ -85,13 +86,6 @@ def read_figures(root: Path, revision: str) -> dict[str, float | None]:
     }
 
 
-def error_of(log: str) -> str:
-    """The one line in which a run's log says why it failed: a stage's own, or the last of DVC's."""
-    lines = log.splitlines()
-    own = [line for line in lines if line.startswith("error: ")]
-    return (own or [line for line in lines if line.startswith("ERROR: ")] or ["no reason in its log"])[-1]
-
-
 def failures(root: Path) -> list[Failure]:
     """The failed experiments of DVC's queue, by name."""
     with Repo(str(root)) as repo:
@@ -101,7 +95,7 @@ def failures(root: Path) -> list[Failure]:
         command = ["dvc", "queue", "logs", entry.stash_rev]
         log = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout
         name = entry.name or entry.stash_rev[:7]
-        failed.append(Failure(name, read_parameters(root, entry.stash_rev), error_of(log)))
+        failed.append(Failure(name, read_parameters(root, entry.stash_rev), error_line(log) or "no reason in its log"))
     return sorted(failed, key=lambda failure: failure.name)
 
 

@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from commands.ending import exit_with
 from commands.fresh import LOCK, recorded_stages
 from commands.verify import recorded_outputs
-from transfer.errors import DataError, PipelineError
+from transfer.errors import DataError
 
 
 def not_in_remote(root: Path) -> list[str]:
@@ -38,7 +38,4 @@ def main(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(Path()))
-    except (PipelineError, DvcException) as error:
-        sys.exit("error: " + " ".join(str(error).split()))
+    exit_with(lambda: main(Path()))

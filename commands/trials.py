@@ -88,8 +88,10 @@ def _run(root: Path, trial: Trial, log: Path) -> int:
 
 
 def error_line(text: str) -> str | None:
-    """The first line of a log in which a stage, or DVC, says what went wrong."""
-    return next((line.strip() for line in text.splitlines() if line.lower().startswith("error: ")), None)
+    """The one line in which a run's log says why it failed: a stage's own, or the last of DVC's; None if none does."""
+    lines = text.splitlines()
+    own = [line for line in lines if line.startswith("error: ")]
+    return next(reversed(own or [line for line in lines if line.startswith("ERROR: ")]), None)
 
 
 def run_trials(root: Path, trials: Sequence[Trial], jobs: int) -> Iterator[tuple[Trial, str | None]]:

@@ -160,15 +160,10 @@ def _note_time(state: Path, what: str, seconds: float) -> None:
         stream.write(f"{what}\t{seconds:.1f}\n")
 
 
-def own_code() -> list[Path]:
-    """The source files of this repository that the process has imported, in order."""
-    code = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
-    return sorted(path for path in code if path.is_relative_to(ROOT) and ".venv" not in path.parts)
-
-
 def fingerprint(parameters: Group, inputs: Sequence[Path]) -> str:
     """A name for all that a result depends on: parameters, input files, torch, this repository's imported code."""
     total = hashlib.sha256(f"{parameters.model_dump_json()} torch {version('torch')}".encode())
-    for path in [*inputs, *own_code()]:
+    code = sorted({Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))})
+    for path in [*inputs, *(path for path in code if path.is_relative_to(ROOT) and ".venv" not in path.parts)]:
         total.update(sha256_of(path).encode())
     return total.hexdigest()[:16]

@@ -1,0 +1,17 @@
+"""How a command ends: with the status of its work, or with one line that says what went wrong."""
+
+import sys
+from collections.abc import Callable
+from typing import Never
+
+from dvc.exceptions import DvcException
+
+from transfer.errors import PipelineError
+
+
+def exit_with(work: Callable[[], int]) -> Never:
+    """Exit with what `work` returns; with 1 and one line if it raises an error of ours or of DVC's."""
+    try:
+        sys.exit(work())
+    except (PipelineError, DvcException) as error:
+        sys.exit("error: " + " ".join(str(error).split()))
