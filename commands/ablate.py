@@ -5,7 +5,6 @@ goes on. What is judged is the validation split, image by image. Options after t
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from pydantic import Field
 from scipy.stats import false_discovery_control
 
 from commands.compare import compare_runs
+from commands.ending import exit_with
 from commands.searches import Search, check_keys, read_search
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.comparison import SIGNIFICANT, Comparison
-from transfer.errors import PipelineError
 
 
 class Ablation(Search):
@@ -86,7 +85,4 @@ if __name__ == "__main__":
     parser.add_argument("file", type=Path, help="YAML file of the search, such as searches/ablation.yaml")
     add_options(parser)
     arguments = parser.parse_args()
-    try:
-        sys.exit(main(Path(), arguments.file, arguments.jobs, shared_parameters(arguments)))
-    except PipelineError as error:
-        sys.exit(f"error: {error}")
+    exit_with(lambda: main(Path(), arguments.file, arguments.jobs, shared_parameters(arguments)))

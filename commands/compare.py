@@ -6,14 +6,13 @@ metrics/confusion.tsv, or val_confusion.tsv, which git keeps, so that no DVC rem
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from commands.ending import exit_with
 from commands.revisions import read, resolve
 from transfer.comparison import Comparison, compare_names
-from transfer.errors import PipelineError
 
 ANSWERS = {"test": "metrics/confusion.tsv", "val": "metrics/val_confusion.tsv"}
 SPLITS = "metrics/subsample.json"
@@ -62,7 +61,4 @@ if __name__ == "__main__":
     parser.add_argument("b", metavar="B", help="experiment, revision or `workspace`")
     parser.add_argument("--split", choices=ANSWERS, default="test", help="images to judge by (default %(default)s)")
     arguments = parser.parse_args()
-    try:
-        sys.exit(main(Path(), arguments.a, arguments.b, arguments.split))
-    except PipelineError as error:
-        sys.exit(f"error: {error}")
+    exit_with(lambda: main(Path(), arguments.a, arguments.b, arguments.split))

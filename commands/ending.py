@@ -10,8 +10,10 @@ from transfer.errors import PipelineError
 
 
 def exit_with(work: Callable[[], int]) -> Never:
-    """Exit with what `work` returns; with 1 and one line if it raises an error of ours or of DVC's."""
+    """Exit with what `work` returns; with 1 and one line if it raises an error of ours, of DVC's or of a file's."""
     try:
         sys.exit(work())
     except (PipelineError, DvcException) as error:
         sys.exit("error: " + " ".join(str(error).split()))
+    except OSError as error:
+        sys.exit(f"error: {error.filename or 'file'}: {error.strerror or error}")

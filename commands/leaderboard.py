@@ -7,7 +7,6 @@ by luck, and its score would promise more than new images give. Validation image
 import argparse
 import json
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ import yaml
 from dvc.repo import Repo
 from dvc.utils.flatten import flatten
 
+from commands.ending import exit_with
 from commands.revisions import experiments, git, read
 from commands.trials import error_line
-from transfer.errors import DataError, PipelineError
+from transfer.errors import DataError
 from transfer.files import whole
 from transfer.page import as_markdown, fill_in
 from transfer.parallel_coordinates import parallel_coordinates
@@ -170,7 +170,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m commands.leaderboard", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("leaderboard"), help="folder (default %(default)s)")
     arguments = parser.parse_args()
-    try:
-        sys.exit(main(Path(), arguments.output))
-    except PipelineError as error:
-        sys.exit(f"error: {error}")
+    exit_with(lambda: main(Path(), arguments.output))

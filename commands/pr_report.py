@@ -7,7 +7,6 @@ two. Figures, tables and dvc.lock come from git; the pictures need the files tha
 import argparse
 import json
 import subprocess
-import sys
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from dvc.exceptions import DvcException
 from dvc.utils.serialize import parse_yaml
 from pydantic import ValidationError
 
+from commands.ending import exit_with
 from commands.revisions import WORKSPACE, git, listed, read, resolve
 from transfer.change_report import PICTURES, Run, judged, paired, sections, shortened, verdict
 from transfer.changes import SeedSpread
-from transfer.errors import DataError, PipelineError
+from transfer.errors import DataError
 from transfer.evidence import Evidence, read_table
 from transfer.files import whole
 from transfer.page import fill_in
@@ -149,9 +149,4 @@ if __name__ == "__main__":
     parser.add_argument("--pictures", metavar="FOLDER", type=Path, help="draw pictures there and show them")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write the report there, not to the terminal")
     arguments = parser.parse_args()
-    try:
-        sys.exit(main(Path(), arguments.base, arguments.head, arguments.pictures, arguments.output))
-    except (PipelineError, DvcException) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
-    except OSError as error:
-        sys.exit(f"error: {error.filename or 'pr_report'}: {error.strerror or error}")
+    exit_with(lambda: main(Path(), arguments.base, arguments.head, arguments.pictures, arguments.output))

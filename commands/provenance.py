@@ -7,7 +7,6 @@ import argparse
 import hashlib
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,9 +15,9 @@ from typing import Any, Literal
 
 from dvc.utils.serialize import parse_yaml
 
+from commands.ending import exit_with
 from commands.revisions import WORKSPACE, read
 from transfer.backbones import load_backbone
-from transfer.errors import PipelineError
 from transfer.files import md5_of
 from transfer.network import Head, ModelCard, load_card, load_head
 from transfer.provenance import Provenance, record_digest
@@ -215,7 +214,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m commands.provenance", description=__doc__)
     parser.add_argument("model", type=Path, help="a file such as models/model.safetensors")
     arguments = parser.parse_args()
-    try:
-        sys.exit(main(Path(), arguments.model))
-    except PipelineError as error:
-        sys.exit(f"error: {error}")
+    exit_with(lambda: main(Path(), arguments.model))

@@ -6,15 +6,14 @@ searches/seed_spread.json, says how much of a change could be chance: see `make 
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from commands.ending import exit_with
 from commands.revisions import experiments, read
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from recipes.overrides import read_recipe
-from transfer.errors import PipelineError
 from transfer.evidence import leaves
 from transfer.files import write_json
 
@@ -63,16 +62,8 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if len(set(arguments.seeds)) < 2:
         parser.error("--seeds: a spread needs two different seeds or more")
-    try:
-        sys.exit(
-            main(
-                Path(),
-                arguments.recipe,
-                arguments.seeds,
-                arguments.jobs,
-                shared_parameters(arguments),
-                arguments.output,
-            )
+    exit_with(
+        lambda: main(
+            Path(), arguments.recipe, arguments.seeds, arguments.jobs, shared_parameters(arguments), arguments.output
         )
-    except PipelineError as error:
-        sys.exit(f"error: {error}")
+    )

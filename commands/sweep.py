@@ -6,7 +6,6 @@ has: the same command goes on where it stopped, and a larger --trials goes furth
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,10 +15,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from commands.ending import exit_with
 from commands.revisions import experiments, read
 from commands.searches import Search, check_keys, read_search
 from commands.trials import Trial, add_options, run_trials, shared_parameters
-from transfer.errors import PipelineError
 from transfer.evidence import leaves
 
 METRICS = "metrics/fine_tune.json"
@@ -143,7 +142,4 @@ if __name__ == "__main__":
     parser.add_argument("--trials", type=int, default=20, help="in all, those that are there included (default 20)")
     add_options(parser)
     arguments = parser.parse_args()
-    try:
-        sys.exit(main(Path(), arguments.file, arguments.trials, arguments.jobs, shared_parameters(arguments)))
-    except PipelineError as error:
-        sys.exit(f"error: {error}")
+    exit_with(lambda: main(Path(), arguments.file, arguments.trials, arguments.jobs, shared_parameters(arguments)))

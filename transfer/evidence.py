@@ -15,7 +15,7 @@ ESTIMATES = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "top2_accuracy": "accuracy of the two best guesses",
-    "accuracy_single_view": "accuracy without the mirror image",
+    "accuracy_single_view": "accuracy in one view",
     "loss": "log loss",
     "brier": "Brier score",
 }
