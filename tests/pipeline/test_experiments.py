@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from dvc.repo import Repo
 from dvc.utils.serialize import load_yaml
 
 from tests.pipeline.contract import read_declared
@@ -18,10 +17,10 @@ from tests.pipeline.workspace import (
     command,
     commit,
     dvc,
+    files_of,
     git,
     read_yaml,
     set_parameter,
-    stages_of,
     stages_run,
 )
 
@@ -88,17 +87,6 @@ def test_a_queued_experiment_runs_in_a_worker(finished: Path) -> None:
     assert stages_run(log) == ["grad_cam", "report"]
     assert "queued" in dvc(finished, "exp", "list", "--name-only").stdout.split()
     assert git(finished, "status", "--porcelain") == ""
-
-
-def outputs(workspace: Path) -> list[str]:
-    with Repo(str(workspace)) as repo:
-        return [out.def_path for stage in stages_of(repo).values() for out in stage.outs]
-
-
-def files_of(workspace: Path) -> list[str]:
-    """All files that stages write, those in folders too."""
-    paths = [path for out in outputs(workspace) for path in [workspace / out, *(workspace / out).rglob("*")]]
-    return sorted(str(path.relative_to(workspace)) for path in paths if path.is_file())
 
 
 def test_a_clone_pulls_everything_and_has_nothing_to_run(finished: Path, tmp_path: Path) -> None:

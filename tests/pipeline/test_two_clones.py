@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.contract import read_declared
-from tests.pipeline.workspace import dvc, environment, git, read_yaml, stages_run
+from tests.pipeline.workspace import dvc, environment, files_of, git, read_yaml, stages_run
 
 
 @pytest.mark.slow  # the whole pipeline once more
@@ -39,17 +39,11 @@ def test_two_clones_give_equal_bytes(
     # From the last stage's needs to the first's, so that DVC runs what it can in another order.
     ran = stages_run(dvc(clone, "repro", "--no-run-cache", *reversed(declared)).stdout)
     assert sorted(ran) == sorted(declared)
-    files = [
-        path
-        for stage in declared.values()
-        for out in sorted(stage.outs)
-        for path in ([clone / out] if (clone / out).is_file() else sorted((clone / out).rglob("*")))
-        if path.is_file()
-    ]
+    files = files_of(clone)
     compared = 0
     for path in files:
-        content = path.read_bytes()
-        assert content == (finished / path.relative_to(clone)).read_bytes(), path.name
+        content = (clone / path).read_bytes()
+        assert content == (finished / path).read_bytes(), path
         compared += len(content)
     assert read_yaml(clone / "dvc.lock") == lock
     assert compared > 50_000_000  # a ResNet-18 twice, and what else there is

@@ -197,3 +197,11 @@ def stages_of(repo: Repo) -> dict[str, PipelineStage]:
 def graph_of(repo: Repo) -> networkx.DiGraph:
     """DVC's graph of stages, by name, with an edge from each stage to what it needs."""
     return networkx.relabel_nodes(repo.index.graph, {stage: name for name, stage in stages_of(repo).items()})
+
+
+def files_of(workspace: Path) -> list[str]:
+    """All files that the stages have written, those in folders too."""
+    with Repo(str(workspace)) as repo:
+        outputs = [workspace / out.def_path for stage in stages_of(repo).values() for out in stage.outs]
+    paths = [path for output in outputs for path in [output, *output.rglob("*")]]
+    return sorted(str(path.relative_to(workspace)) for path in paths if path.is_file())
