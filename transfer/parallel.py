@@ -7,6 +7,7 @@ everything here does nothing.
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -151,7 +152,9 @@ def spread(model: nn.Module) -> nn.Module:
     """
     if world_size() == 1:
         return model
-    return DistributedDataParallel(_Shared(model), broadcast_buffers=False, gradient_as_bucket_view=True)
+    with warnings.catch_warnings():  # newer releases of torch call broadcast_buffers otherwise
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(_Shared(model), broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def synchronised(module: nn.Module) -> nn.Module:
