@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.transfer import two_processes as alone
 from transfer.parallel import from_first, gather, share, spread, synchronised
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-ROUNDING = {"rtol": 1e-7, "atol": 1e-9}
+assert_close = partial(torch.testing.assert_close, rtol=1e-7, atol=1e-9)
 
 Trained = tuple[list[dict[str, float]], dict[str, Tensor]]
 
@@ -59,7 +60,7 @@ def assert_same(found: Trained, expected: Trained) -> None:
     for one, other in zip(found[0], expected[0], strict=True):
         assert one == pytest.approx(other, rel=1e-5)  # the network's answers on the validation split are float32
         assert one["train_accuracy"] == other["train_accuracy"]
-    torch.testing.assert_close(found[1], expected[1], **ROUNDING)
+    assert_close(found[1], expected[1])
 
 
 def test_without_other_processes_nothing_is_changed() -> None:
@@ -86,7 +87,7 @@ def test_batch_normalisation_is_that_of_the_whole_batch(both: list[dict[str, Any
         else:
             assert torch.equal(first[name], second[name])
             found = first[name]
-        torch.testing.assert_close(found, tensor, **ROUNDING)
+        assert_close(found, tensor)
 
 
 def test_two_processes_train_to_what_one_does(both: list[dict[str, Any]], expected: Trained) -> None:
