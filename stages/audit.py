@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from stages.run import Group, run
+from stages.devices import run_on_devices
+from stages.run import Group
 from transfer import audit
 from transfer.audit_sheet import audit_sheet, first_of_classes
 from transfer.audit_verdict import check, verdict
@@ -108,7 +109,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(
+    run_on_devices(
         main,
         Parameters,
         inputs=["model", "test_split", "test_pixels"],

@@ -8,6 +8,7 @@ from typing import Any
 from dvclive.live import Live
 
 from transfer.files import write_json, write_tsv
+from transfer.parallel import is_first
 from transfer.training import Epoch, Fitted
 
 COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -19,6 +20,9 @@ def live_log(folder: Path, first_epoch: int) -> Iterator[Callable[[Epoch], None]
 
     Epochs count from `first_epoch`, so that the second phase goes on where the first stopped.
     """
+    if not is_first():
+        yield lambda _epoch: None
+        return
     # dvc.yaml declares plots and metrics by hand; nothing here may rewrite it.
     with Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) as live:
         live.step = first_epoch

@@ -6,13 +6,15 @@ from pathlib import Path
 from pydantic import Field
 from torch import nn
 
-from stages.run import Group, run
+from stages.devices import run_on_devices
+from stages.run import Group
 from transfer.backbones import Preprocessing, load_backbone
 from transfer.device import best_device
 from transfer.features import Features, save_features
 from transfer.images import Images, open_pixels
 from transfer.inference import run_over
 from transfer.network import build_feature_extractor
+from transfer.parallel import leave_to_first
 from transfer.splits import load_labels
 
 
@@ -37,17 +39,20 @@ def main(parameters: Parameters, files: Namespace) -> None:
     backbone = load_backbone(files.backbone)
     extractor, _ = build_feature_extractor(backbone)
     extractor = extractor.to(best_device()).eval()
-    for split, pixels, features in (
-        (files.train_split, files.train_pixels, files.train_features),
-        (files.val_split, files.val_pixels, files.val_features),
-    ):
-        save_features(features, embed(extractor, backbone.preprocessing, split, pixels, batch_size))
+    train, val = (
+        embed(extractor, backbone.preprocessing, split, pixels, batch_size)
+        for split, pixels in ((files.train_split, files.train_pixels), (files.val_split, files.val_pixels))
+    )
+    leave_to_first()
+    save_features(files.train_features, train)
+    save_features(files.val_features, val)
 
 
 if __name__ == "__main__":
-    run(
+    run_on_devices(
         main,
         Parameters,
         inputs=["backbone", "train_split", "train_pixels", "val_split", "val_pixels"],
         outputs=["train_features", "val_features"],
+        parallel=True,
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from stages.run import Group, run
+from stages.devices import run_on_devices
+from stages.run import Group
 from transfer.calibration import accuracy_at, calibration, fit_temperature, reliability, risk_coverage, risks, scale
 from transfer.classes import class_labels, confusion_counts
 from transfer.clusters import CLUSTER_COLUMNS, clusters
@@ -21,6 +22,7 @@ from transfer.images import Images, open_pixels
 from transfer.inference import view_probabilities
 from transfer.label_errors import SUSPECT_COLUMNS, accuracy_without, suspect_rows, suspects
 from transfer.network import load_model
+from transfer.parallel import leave_to_first
 from transfer.pictures import error_sheet, prediction_grid, spread, suspect_sheet
 from transfer.scores import CLASS_COLUMNS, group_gap, score
 from transfer.splits import Split, load_split
@@ -94,9 +96,10 @@ def main(parameters: Parameters, files: Namespace) -> None:
     rigid = class_labels(parameters.groups.rigid, split.classes, "groups.rigid")
     expected = [class_labels(pair, split.classes, "evaluate.expected_pairs") for pair in wanted.expected_pairs]
     val_probabilities = predict(files.model, val, files.val_pixels, wanted, "val").mean(0)
+    views = predict(files.model, split, files.test_pixels, wanted, "test")
+    leave_to_first()
     write_confusion(files.val_confusion, val, val_probabilities.argmax(1))
     temperature = fit_temperature(val_probabilities, val.labels)
-    views = predict(files.model, split, files.test_pixels, wanted, "test")
     probabilities = views.mean(0)
     predicted, scaled = probabilities.argmax(1), scale(probabilities, temperature)
     answers = {"labels": split.labels, "positions": split.positions, "predicted": predicted.astype(np.uint8)}
@@ -129,7 +132,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(
+    run_on_devices(
         main,
         Parameters,
         inputs=["model", "val_split", "val_pixels", "test_split", "test_pixels"],
@@ -147,4 +150,5 @@ if __name__ == "__main__":
             ),
             *("label_errors", "grid", "errors", "suspects"),
         ],
+        parallel=True,
     )

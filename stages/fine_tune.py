@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.curves import live_log, write_results
+from stages.devices import run_on_devices
 from stages.provenance import read_provenance
-from stages.run import Group, fingerprint, run
+from stages.run import Group, fingerprint
 from transfer.augmentation import Augmentation, Geometry, augment, build_mix, scaled_down
 from transfer.backbones import Preprocessing, load_backbone
 from transfer.class_weights import weights_by_name, weights_from_recall
@@ -26,6 +27,7 @@ from transfer.images import Images, open_pixels
 from transfer.inference import run_over
 from transfer.network import Classifier, ModelCard, build_classifier, load_head, save_model
 from transfer.optimizers import build_optimizer, parameter_groups
+from transfer.parallel import leave_to_first, share, synchronised, world_size
 from transfer.saved_state import SavedState, only_one
 from transfer.schedules import ScheduleName, build_schedule
 from transfer.splits import load_labels
@@ -194,10 +196,15 @@ def make_task(
         )
 
     def draw(chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        batch, answers = augment(images, chosen, allowed, ~is_rigid[chosen]), labels[chosen]
+        blend = mix if epoch <= last_mixed else None
+        own = share(len(chosen), before=0 if blend is None else 1)  # an image is mixed with the one before it
+        batch, answers = augment(images, chosen, allowed, ~is_rigid[chosen], own), labels[chosen[own]]
         if small is not None and epoch <= last_small:
             batch = scaled_down(batch, small)
-        return mix(batch, answers) if mix is not None and epoch <= last_mixed else (batch, answers)
+        if blend is None:
+            return batch, answers
+        batch, answers = blend(batch, answers)
+        return (batch, answers) if world_size() == 1 else (batch[1:], answers[1:])
 
     def validate(candidate: nn.Module) -> tuple[float, float]:
         logits = run_over(candidate, val_images, VALIDATION_BATCH, label="validate")
@@ -225,6 +232,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         raise DataError(f"{files.head}: trained for {list(head.classes)}, the data has {list(classes)}; train it again")
     rigid = class_labels(parameters.groups.rigid, classes, "groups.rigid")
     model = build_classifier(backbone, head).to(best_device())
+    model.backbone = synchronised(model.backbone)
     waves = wanted.unfreeze.waves(model.backbone)
     unfreezing = Unfreezing(model.backbone, waves, wanted.stage_lr_decay, wanted.batch_norm == "frozen")
     task = make_task(train, rigid, model, unfreezing, data, val, classes, files.suspects)
@@ -244,6 +252,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         live_log(files.state / "live" / "fine_tune", first_epoch) as log,
     ):
         fitted = fit(model, task, plan, optimizer, schedule, saved, log, "fine_tune")
+    leave_to_first()
     card = ModelCard(backbone.architecture, head.shape, classes, backbone.preprocessing, data[0].size_px, provenance)
     save_model(files.model, model, card)
     write_results(files.metrics, files.curves, fitted, first_epoch)
@@ -251,4 +260,4 @@ def main(parameters: Parameters, files: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Parameters, inputs=INPUTS, outputs=["model", "metrics", "curves"])
+    run_on_devices(main, Parameters, inputs=INPUTS, outputs=["model", "metrics", "curves"], parallel=True)

@@ -5,7 +5,8 @@ from argparse import Namespace
 import numpy as np
 from pydantic import Field
 
-from stages.run import Group, run
+from stages.devices import run_on_devices
+from stages.run import Group
 from transfer.cam import TITLES, Method, choose_layer, explain
 from transfer.device import best_device
 from transfer.files import open_arrays
@@ -93,7 +94,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(
+    run_on_devices(
         main,
         Parameters,
         inputs=["model", "test_split", "test_pixels", "predictions"],

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from stages.run import Group, run
+from stages.devices import run_on_devices
+from stages.run import Group
 from transfer.backbones import load_backbone
 from transfer.data_pictures import pair_sheet
 from transfer.device import best_device
@@ -90,7 +91,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(
+    run_on_devices(
         main,
         Parameters,
         inputs=[

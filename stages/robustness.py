@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from tqdm import tqdm
 
-from stages.run import Group, run
+from stages.devices import run_on_devices
+from stages.run import Group
 from transfer.corruption_chart import Estimate, corruption_chart
 from transfer.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from transfer.device import best_device, mixed_precision
@@ -85,4 +86,4 @@ def main(parameters: Parameters, files: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Parameters, inputs=["model", "test_split"], outputs=["metrics", "table", "chart"])
+    run_on_devices(main, Parameters, inputs=["model", "test_split"], outputs=["metrics", "table", "chart"])

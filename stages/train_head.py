@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.curves import live_log, write_results
+from stages.devices import run_on_devices
 from stages.provenance import read_provenance
-from stages.run import Group, fingerprint, run
+from stages.run import Group, fingerprint
 from transfer.device import best_device, choose_algorithms
 from transfer.features import Features, draw_views, load_features
 from transfer.network import Head, HeadShape, build_head, save_head
@@ -95,4 +96,4 @@ def main(parameters: Parameters, files: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Parameters, inputs=[*INPUTS, *ORIGINS], outputs=["head", "metrics", "curves"])
+    run_on_devices(main, Parameters, inputs=[*INPUTS, *ORIGINS], outputs=["head", "metrics", "curves"])

@@ -52,17 +52,25 @@ class Motion:
     angle: Tensor
     factor: Tensor
 
+    def at(self, places: Tensor | slice) -> "Motion":
+        return Motion(*(drawn[places] for drawn in vars(self).values()))
 
-def augment(images: Images, chosen: Tensor, how: Augmentation, organic: Tensor) -> Tensor:
+
+EVERY = slice(None)
+
+
+def augment(
+    images: Images, chosen: Tensor, how: Augmentation, organic: Tensor, wanted: Tensor | slice = EVERY
+) -> Tensor:
     """Chosen images (batch,) each shifted, mirrored, turned, scaled and recoloured on its own, as `how` allows.
 
     `organic` (batch,) bool says which group's geometry holds for an image. Without turns and scaling, choice,
-    crop, reflection and mirror are one gather on uint8; with them, one bilinear resampling. Returns
-    (batch, 3, S, S) float, normalised.
+    crop, reflection and mirror are one gather on uint8; with them, one bilinear resampling. Numbers are drawn for
+    all, images made at the places `wanted` of the batch. Returns (batch, 3, S, S) float, normalised.
     """
-    motion = draw_motion(how, organic, images.size_px)
-    pixels = warp(images.pixels[chosen], motion) if how.warps else crop(images.pixels, chosen, motion)
-    return images.normalised(recolour(pixels.float(), how))
+    motion = draw_motion(how, organic, images.size_px).at(wanted)
+    pixels = warp(images.pixels[chosen[wanted]], motion) if how.warps else crop(images.pixels, chosen[wanted], motion)
+    return images.normalised(recolour(pixels.float(), how, len(chosen), wanted))
 
 
 def crop(pixels: Tensor, chosen: Tensor, motion: Motion) -> Tensor:
@@ -117,12 +125,15 @@ def warp(pixels: Tensor, motion: Motion) -> Tensor:
     return moved.permute(0, 2, 3, 1)
 
 
-def recolour(pixels: Tensor, how: Augmentation) -> Tensor:
-    """Change brightness, contrast and saturation of images (batch, S, S, 3) in 0 to 255, in this order."""
-    shape = (len(pixels), 1, 1, 1)
+def recolour(pixels: Tensor, how: Augmentation, count: int | None = None, places: Tensor | slice = EVERY) -> Tensor:
+    """Change brightness, contrast and saturation of images (batch, S, S, 3) in 0 to 255, in this order.
+
+    The images are those at `places` of a batch of `count`, for all of which numbers are drawn.
+    """
 
     def factor(reach: float) -> Tensor:
-        return 1 + reach * _either_way(len(pixels), pixels.device).view(shape)
+        drawn = _either_way(len(pixels) if count is None else count, pixels.device)
+        return 1 + reach * drawn[places].view(-1, 1, 1, 1)
 
     if how.brightness:
         pixels = (pixels * factor(how.brightness)).clamp(0, 255)

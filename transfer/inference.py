@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from transfer.device import fitting_in_memory, mixed_precision
 from transfer.images import Images
+from transfer.parallel import is_first, joined, rank, world_size
 
 
 @torch.no_grad()
@@ -20,14 +21,20 @@ def run_over(
     shift_px: int = 0,
     label: str = "images",
 ) -> Tensor:
-    """Outputs (N, ...) of `module` for all images, mirrored or shifted, float32, in their order, on their device."""
+    """Outputs (N, ...) of `module` for all images, mirrored or shifted, float32, in their order, on their device.
+
+    Processes that work together take turns at the batches, and each gets the outputs of all of them.
+    """
     outputs = []
     starts = range(0, len(images), batch_size)
+    own = starts[rank() :: world_size()]
     with mixed_precision(images.pixels.device), fitting_in_memory(batch_size, f"images of {images.size_px} px"):
-        for start in tqdm(starts, desc=label, unit="batch", disable=None, leave=False):
+        # A process without a batch runs the first one, for the shape of what comes out.
+        hidden = None if is_first() else True
+        for start in tqdm(own or starts[:1], desc=label, unit="batch", disable=hidden, leave=False):
             batch = images.plain(slice(start, start + batch_size), mirrored, shift_px)
             outputs.append(module(batch).float())
-    return torch.cat(outputs)
+    return joined(outputs, own, len(images))
 
 
 def view_probabilities(

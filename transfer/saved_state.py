@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from transfer.errors import TrainingError, WeightsError
+from transfer.parallel import is_first
 from transfer.tensors import load_tensors, save_tensors
 
 STATE_FILE = "state.safetensors"
@@ -119,8 +120,12 @@ class StopRequest:
 def only_one(output: Path) -> Iterator[None]:
     """Let one process at a time work on `output`. Raises TrainingError naming the process that does already.
 
-    DVC's own lock does not cover a trainer that outlived the `dvc repro` which started it.
+    DVC's own lock does not cover a trainer that outlived the `dvc repro` which started it. Of processes that
+    work together the first has the lock.
     """
+    if not is_first():
+        yield
+        return
     output.parent.mkdir(parents=True, exist_ok=True)
     lock = output.with_name(f".{output.name}.lock")
     with lock.open("a+") as stream:

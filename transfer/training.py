@@ -13,6 +13,7 @@ from tqdm import tqdm
 from transfer.device import fitting_in_memory, mixed_precision
 from transfer.errors import InterruptedRunError, TrainingError
 from transfer.hard_examples import Order, shuffled
+from transfer.parallel import from_first, gather, is_first, spread
 from transfer.saved_state import SavedState, StopRequest, seed_step
 from transfer.schedules import Schedule
 
@@ -24,10 +25,10 @@ class Task:
     """What is learned from.
 
     `draw(positions, epoch)` gives the inputs of some training items on the device, freshly augmented, with
-    their labels (batch,), or (batch, classes) where they are mixed; `validate(model)` gives loss and accuracy
-    on the validation split. `item` says what the items are, such as `images of 224 px`. `order(epoch,
-    generator)` gives the items of an epoch batch after batch, by default all of them shuffled;
-    `begin_epoch(epoch)` is called once the model is in training mode. Epochs count from 1.
+    their labels (batch,), or (batch, classes) where they are mixed; of several processes each draws its share.
+    `validate(model)` gives loss and accuracy on the validation split. `item` says what the items are, such as
+    `images of 224 px`. `order(epoch, generator)` gives the items of an epoch batch after batch, by default all of
+    them shuffled; `begin_epoch(epoch)` is called once the model is in training mode. Epochs count from 1.
     """
 
     item: str
@@ -95,13 +96,15 @@ def fit(
 
     State is saved after each epoch and every `saved.every_s` seconds; a run that finds its own state
     goes on from it to the same result. On SIGINT or SIGTERM it saves and raises InterruptedRunError.
+    Of several processes the first does so, on its own signals: all of them hold the same state.
     Raises TrainingError at a loss that is not finite, naming step, learning rate and batch.
     """
-    run = _Run(model, task, plan, optimizer, schedule)
-    if (state := saved.load()) is not None:
+    run, first = _Run(model, task, plan, optimizer, schedule), is_first()
+    if (state := from_first(saved.load() if first else None)) is not None:
         run.restore(state)
-        print(f"{label}: going on from epoch {len(run.history) + 1}, step {run.step_in_epoch}", flush=True)
-    elif others := saved.others():
+        if first:
+            print(f"{label}: going on from epoch {len(run.history) + 1}, step {run.step_in_epoch}", flush=True)
+    elif first and (others := saved.others()):
         names = ", ".join(other.name for other in others)
         print(f"{label}: left alone: state of runs with other parameters, data or code ({names})", flush=True)
     for epoch in run.history:
@@ -109,12 +112,13 @@ def fit(
     with StopRequest() as stop:
         while not run.finished():
             for _ in run.rest_of_epoch(label):
-                if stop.signal is not None or saved.due():
+                if first and (stop.signal is not None or saved.due()):
                     saved.save(run.state())
-                if stop.signal is not None:
+                if first and stop.signal is not None:
                     raise InterruptedRunError(f"{label}: stopped; run it again to go on", stop.signal)
             on_epoch(run.end_epoch())
-            saved.save(run.state())
+            if first:
+                saved.save(run.state())
     if run.history:
         model.load_state_dict(run.best_weights)
     return Fitted(run.history, run.best)
@@ -142,6 +146,7 @@ class _Run:
         self.history: list[Epoch] = []
         self.best = -1
         self.best_weights: dict[str, Tensor] = {}
+        self.network = model
         self._start_epoch()
 
     def _start_epoch(self) -> None:
@@ -162,10 +167,12 @@ class _Run:
         """Train on the batches that are left of this epoch, yielding after each."""
         self.model.train()
         self.task.begin_epoch(len(self.history) + 1)
+        self.network = spread(self.model)
         order = self.order()
         size = min(self.plan.batch_size, self.task.count)
         title = f"{label} {len(self.history) + 1}/{self.plan.epochs}"
-        with tqdm(total=self.steps, initial=self.step_in_epoch, desc=title, disable=None, leave=False) as progress:
+        hidden = None if is_first() else True
+        with tqdm(total=self.steps, initial=self.step_in_epoch, desc=title, disable=hidden, leave=False) as progress:
             while self.step_in_epoch < self.steps:
                 start = self.step_in_epoch * size
                 self._train_step(order[start : start + size])
@@ -179,8 +186,9 @@ class _Run:
         seed_step(self.plan.seed, len(self.history) * self.steps + self.step_in_epoch)
         with fitting_in_memory(len(chosen), self.task.item):
             inputs, labels = self.task.draw(chosen.to(self.task.device), len(self.history) + 1)
+            labels = gather(labels)
             with mixed_precision(self.task.device):
-                logits = self.model(inputs)
+                logits = self.network(inputs)
                 loss = self.task.criterion(logits, labels)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -207,7 +215,7 @@ class _Run:
         lr = self.schedule.lr()
         candidate = self.model if self.average is None else self.average.module
         candidate.eval()
-        val_loss, val_accuracy = self.task.validate(candidate)
+        val_loss, val_accuracy = from_first(self.task.validate(candidate))
         seen = self.steps * min(self.plan.batch_size, self.task.count)
         epoch = Epoch(float(self.losses.mean()), int(self.hits) / seen, val_loss, val_accuracy, lr)
         self.history.append(epoch)
