@@ -30,7 +30,10 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": median(values), "low": min(values), "high": max(values)}
 
 
-def ratios(ours: Mapping[int, Mapping[str, float]], theirs: Mapping[int, Mapping[str, float]], figure: str) -> list:
+Runs = Mapping[int, Mapping[str, float]]  # figures by repetition
+
+
+def ratios(ours: Runs, theirs: Runs, figure: str) -> list[float]:
     """Theirs over ours of one figure, for each repetition that both have: what slows one then slows the other."""
     return [theirs[number][figure] / ours[number][figure] for number in sorted(ours.keys() & theirs.keys())]
 
@@ -47,8 +50,7 @@ def summarise(records: Sequence[Mapping[str, Any]], images: int, epochs: Sequenc
             "repetitions": len(found),
             **{name: spread([run[name] for run in found.values()]) for name in names},
         }
-        if system != OURS and (shared := runs.get(OURS, {}).keys() & found.keys()):
-            assert shared
+        if system != OURS and runs.get(OURS, {}).keys() & found.keys():
             summary[system]["times_as_long"] = {
                 name: spread(ratios(runs[OURS], found, f"{name}_s")) for name in ("phase_1", "phase_2", "all")
             }
@@ -87,7 +89,7 @@ def table(summary: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 
 
 def between_markers(page: str, name: str, content: str) -> str:
-    """The page with what stands between `<!-- NAME -->` and `<!-- /NAME -->` replaced. Raises ValueError without them."""
+    """The page with what stands between `<!-- NAME -->` and `<!-- /NAME -->` replaced. ValueError without them."""
     opening, closing = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, found, rest = page.partition(opening)
     _, closed, after = rest.partition(closing)

@@ -27,7 +27,7 @@ class Finished:
     peak_bytes: int
 
 
-def run_watched(command: Sequence[str], threads: int, cwd: Path = ROOT) -> Finished:
+def run_watched(command: Sequence[str], threads: int, cwd: Path = ROOT, look_every_s: float = LOOK_EVERY_S) -> Finished:
     """Run `command` with `threads` compute threads. Raises DataError with the end of its output if it fails."""
     environment = {
         **os.environ,
@@ -46,7 +46,7 @@ def run_watched(command: Sequence[str], threads: int, cwd: Path = ROOT) -> Finis
     while process.poll() is None:
         peak = max(peak, memory_of(process.pid))
         try:
-            process.wait(LOOK_EVERY_S)
+            process.wait(look_every_s)
         except subprocess.TimeoutExpired:
             continue
     seconds = time.perf_counter() - started

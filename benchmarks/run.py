@@ -143,6 +143,7 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.batch_size,
         arguments.head_epochs,
         arguments.epochs,
+        arguments.threads,
     )
     settings_file = make_task(STATE, size, arguments.set_param)
     settings = read_settings(settings_file)
@@ -175,6 +176,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64, help="(default %(default)s)")
     parser.add_argument("--head-epochs", type=int, default=10, help="of phase 1 (default %(default)s)")
     parser.add_argument("--epochs", type=int, default=1, help="of phase 2 (default %(default)s)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="and workers (default %(default)s)")
     parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="as for DVC")
     parser.add_argument("--weights-name", default="torchvision's weights", help="for the text (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="JSON to write, with the table into docs/performance.md")

@@ -1,7 +1,6 @@
 """The task of a benchmark: images, splits and weights made by the pipeline's own stages, and settings for all."""
 
 import hashlib
-import os
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ class Size:
     batch_size: int
     head_epochs: int
     epochs: int
+    threads: int
 
 
 def read_overrides(assignments: Sequence[str]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def make_task(folder: Path, size: Size, assignments: Sequence[str]) -> Path:
     """Fetch and split what the task needs below `folder`, once for each task, and give its settings file."""
     parameters = parameters_for(size, assignments)
     text = yaml.safe_dump(parameters, sort_keys=False)
-    place = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
+    place = folder / hashlib.sha256(f"{text}{size}".encode()).hexdigest()[:12]
     settings_file, params = place / "settings.json", place / "params.yaml"
     if settings_file.exists():
         return settings_file
@@ -110,7 +110,6 @@ def make_task(folder: Path, size: Size, assignments: Sequence[str]) -> Path:
             _run(fetcher.command(stage))
     pipeline.paths["images"] = fetcher.paths["images"]
     _run(pipeline.command("subsample"))
-    threads = os.cpu_count() or 1
     train, tune = parameters["train"], parameters["train"]["fine_tune"]
     write_settings(
         settings_file,
@@ -132,8 +131,8 @@ def make_task(folder: Path, size: Size, assignments: Sequence[str]) -> Path:
             head_lr_multiple=tune["head_lr_multiple"],
             weight_decay=tune["weight_decay"],
             label_smoothing=tune["label_smoothing"],
-            threads=threads,
-            workers=threads,
+            threads=size.threads,
+            workers=size.threads,
             seed=parameters["seed"],
         ),
     )

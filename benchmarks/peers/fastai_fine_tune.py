@@ -5,7 +5,7 @@ Augmentation is its own flip on batches, the shift of the others is left out, so
 """
 
 import fastai.callback.progress
-import fastai.callback.schedule  # gives Learner its `fine_tune`, as the import above its `no_bar`
+import fastai.callback.schedule  # noqa: F401  gives Learner `fine_tune`, as the import above `no_bar`
 import numpy as np
 from fastai.callback.core import Callback
 from fastai.data.block import CategoryBlock, DataBlock
