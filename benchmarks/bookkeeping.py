@@ -23,7 +23,7 @@ def stage_modules() -> list[str]:
     return [
         stage["cmd"].split()[2]
         for stage in stages.values()
-        for _ in stage.get("matrix", {"one": [None]})[next(iter(stage.get("matrix", {"one": None})))]
+        for _ in next(iter(stage.get("matrix", {"": [None]}).values()))
     ]
 
 

@@ -39,18 +39,21 @@ RESULTS = ROOT / "docs" / "performance" / "bench.json"
 PAGE = ROOT / "docs" / "performance.md"
 
 
-def command_of(system: str, settings: Path, result: Path) -> list[str]:
-    """The command line of one run."""
-    module = "benchmarks.ours" if system == OURS else f"benchmarks.peers.{system}"
-    return [sys.executable, "-m", module, str(settings), str(result), *(["--evaluate"] if system == OURS else [])]
+def command_of(system: str, settings: Path, result: Path, evaluate: bool) -> list[str]:
+    """The command line of one run; ours can go on to evaluate, which is timed apart."""
+    command = [sys.executable, "-m", f"benchmarks.peers.{system}", str(settings), str(result)]
+    if system == OURS:
+        command[2] = "benchmarks.ours"
+        command += ["--evaluate"] if evaluate else []
+    return command
 
 
-def measure(system: str, settings_file: Path, settings: Settings) -> dict[str, Any]:
+def measure(system: str, settings_file: Path, settings: Settings, evaluate: bool = True) -> dict[str, Any]:
     """Run a system once: its own figures, its peak memory, and how busy the machine was before."""
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "result.json")
-        finished = run_watched(command_of(system, settings_file, result), settings.threads)
+        finished = run_watched(command_of(system, settings_file, result, evaluate), settings.threads)
         figures = json.loads(result.read_text(encoding="utf-8"))
     return {**figures, "wall_s": finished.seconds, "peak_bytes": finished.peak_bytes, "load_before": load}
 
@@ -88,21 +91,17 @@ def run_all(settings_file: Path, systems: Sequence[str], repetitions: int) -> li
     return records
 
 
-def installed() -> dict[str, str]:
-    """Versions of the packages that matter. Raises DataError if a peer is not installed."""
+def surroundings(packages: Sequence[str]) -> dict[str, Any]:
+    """Where, when and with which packages it is measured. Raises DataError if one of them is not installed."""
     try:
-        return {name: version(name) for name in PACKAGES}
+        versions = {name: version(name) for name in packages}
     except PackageNotFoundError as error:
         raise DataError(f"{error.name}: not installed; `make bench` installs what the benchmark needs") from None
-
-
-def surroundings(packages: dict[str, str]) -> dict[str, Any]:
-    """Where and when it was measured."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": f"{hardware(best_device())}, {os.cpu_count()} cores",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "packages": packages,
+        "packages": versions,
     }
 
 
@@ -135,7 +134,7 @@ def goals(summary: dict[str, Any]) -> list[str]:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    packages = installed()
+    place = surroundings(PACKAGES)
     size = Size(
         arguments.images,
         arguments.val_images,
@@ -150,7 +149,6 @@ def main(arguments: argparse.Namespace) -> int:
     systems = [name for name in SYSTEMS if name in arguments.only]
     records = [r for r in run_all(settings_file, systems, arguments.repetitions) if r["system"] in systems]
     summary = summarise(records, settings.images, (settings.head_epochs, settings.epochs))
-    place = surroundings(packages)
     task = {name: value for name, value in vars(settings).items() if name not in ("train", "val", "weights", "params")}
     least = min(found["repetitions"] for found in summary.values())
     text = "\n".join(

@@ -4,7 +4,7 @@ Run as a module it is one measured process: `python -m benchmarks.scaling SETTIN
 number of steps on a cache of any size, whose pages it has all read before, as a whole epoch does.
 """
 
-import resource
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -24,11 +24,12 @@ LOOK_EVERY_S = 0.05
 MIB = 1 << 20
 
 
-def anonymous_bytes() -> int | None:
-    """Memory of this process that is no file's, None where the system does not tell."""
+def memory_mib() -> dict[str, float]:
+    """What this process holds now: its own memory, and with the pages of mapped files. Linux tells; elsewhere {}."""
     status = Path("/proc/self/status")
     lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:")), None)
+    kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if "kB" in rest}
+    return {"own_mib": kib["RssAnon"] / 1024, "resident_mib": kib["VmRSS"] / 1024} if kib else {}
 
 
 def measure_training(settings_file: Path, pixels: Path, result: Path) -> None:
@@ -41,23 +42,12 @@ def measure_training(settings_file: Path, pixels: Path, result: Path) -> None:
     times, held = [], []
     for _ in range(STEPS):
         times.append(seconds_of(lambda: step.train(step.draw())))
-        held.append(anonymous_bytes())
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    known = [value for value in held if value is not None]
-    write_json(
-        result,
-        {
-            "step_s": median(times),
-            "resident_mib": resident / MIB,
-            **({"own_mib": max(known) / MIB} if known else {}),
-        },
-    )
+        held.append(memory_mib())
+    write_json(result, {"step_s": median(times), **{name: max(now[name] for now in held) for name in held[0]}})
 
 
 def measure_size(folder: Path, images: int, size: Size, assignments: list[str]) -> dict[str, Any]:
     """Resize `images` training images, all of them, and train some steps on them."""
-    import json
-
     val_images = min(VAL_IMAGES, images // 10)
     wanted = Size(images - val_images, val_images, size.size_px, size.batch_size, 1, 1, size.threads)
     settings_file = make_task(folder, wanted, assignments)

@@ -1,4 +1,4 @@
-"""A fine-tuning step of the pipeline taken apart: against the machine, without its data path, and by kind of operation."""
+"""A fine-tuning step taken apart: against the machine, without its data path, and by kind of operation."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +25,6 @@ from transfer.splits import load_labels
 MATRIX = 2048
 PAIRS = 15
 WARM_UP = 3
-CONVOLUTION_REPEATS = 5
 PROFILED_STEPS = 5
 STANDING_STILL = Geometry(0.0, 0.0)
 
@@ -34,6 +33,7 @@ class Step:
     """What fine_tune does with a batch: `draw` is its data path, `train` all the rest."""
 
     def __init__(self, settings: Settings, pixels: Path) -> None:
+        torch.set_num_threads(settings.threads)
         choose_algorithms(deterministic=True)
         torch.manual_seed(settings.seed)
         backbone = load_backbone(Path(settings.weights))
@@ -112,19 +112,17 @@ def convolutions(model: nn.Module, images: Tensor) -> Iterator[tuple[nn.Conv2d, 
         yield conv, given.clone(memory_format=torch.channels_last).requires_grad_(number > 0)
 
 
-def bare_convolutions_s(model: nn.Module, images: Tensor) -> float:
-    """Seconds of all convolutions alone, forward and backward, on the shapes of a step."""
-    total = 0.0
-    for conv, given in convolutions(model, images):
+def bare_convolutions(model: nn.Module, images: Tensor) -> Callable[[], None]:
+    """All convolutions of a step alone, forward and backward on its shapes, as something to call."""
+    found = list(convolutions(model, images))
 
-        def once(conv: nn.Conv2d = conv, given: Tensor = given) -> None:
+    def once() -> None:
+        for conv, given in found:
             out = F.conv2d(given, conv.weight, None, conv.stride, conv.padding)
             wanted = [tensor for tensor in (given, conv.weight) if tensor.requires_grad]
             torch.autograd.grad(out, wanted, torch.ones_like(out))
 
-        once()
-        total += medians(CONVOLUTION_REPEATS, once)[0]
-    return total
+    return once
 
 
 def kind_of(name: str, ranges: list[str]) -> str:
@@ -172,7 +170,7 @@ def measure_step(settings: Settings, pixels: Path) -> dict[str, Any]:
         step.train(ready)
     synthetic_s, real_s, draw_s = medians(PAIRS, lambda: step.train(ready), lambda: step.train(step.draw()), step.draw)
     flops = flops_of(lambda: step.train(ready))
-    matrix, bare_s = matrix_flops_per_s(), bare_convolutions_s(step.model, ready[0])
+    matrix = matrix_flops_per_s()
     return {
         "batch_size": settings.batch_size,
         "size_px": settings.size_px,
