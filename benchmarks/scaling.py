@@ -79,7 +79,7 @@ def draw_scaling(path: Path, rows: list[dict[str, Any]], title: str) -> None:
     figure, (memory, seconds) = plt.subplots(1, 2, figsize=(10.5, 4.2))
     for key, label, style in (
         ("fine_tune_own_mib", "fine_tune, its own memory", "o-"),
-        ("fine_tune_resident_mib", "fine_tune, with the mapped cache's pages", "o--"),
+        ("fine_tune_resident_mib", "fine_tune, with the pages of mapped files", "o--"),
         ("resize_peak_mib", "resize", "s-"),
     ):
         if all(key in row for row in rows):

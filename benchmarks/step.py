@@ -98,11 +98,12 @@ def matrix_flops_per_s() -> float:
 def convolutions(model: nn.Module, images: Tensor) -> Iterator[tuple[nn.Conv2d, Tensor]]:
     """Each convolution with an input of the shape that it gets."""
     found: list[tuple[nn.Conv2d, Tensor]] = []
-    hooks = [
-        module.register_forward_hook(lambda conv, given, _: found.append((conv, given[0].detach())))
-        for module in model.modules()
-        if isinstance(module, nn.Conv2d)
-    ]
+
+    def note(conv: nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
+        assert isinstance(conv, nn.Conv2d)
+        found.append((conv, given[0].detach()))
+
+    hooks = [module.register_forward_hook(note) for module in model.modules() if isinstance(module, nn.Conv2d)]
     with torch.no_grad():
         model(images)
     for hook in hooks:
@@ -168,7 +169,11 @@ def measure_step(settings: Settings, pixels: Path) -> dict[str, Any]:
     ready = step.draw()
     for _ in range(WARM_UP):
         step.train(ready)
-    synthetic_s, real_s, draw_s = medians(PAIRS, lambda: step.train(ready), lambda: step.train(step.draw()), step.draw)
+    bare = bare_convolutions(step.model, ready[0])
+    bare()
+    synthetic_s, real_s, draw_s, bare_s = medians(
+        PAIRS, lambda: step.train(ready), lambda: step.train(step.draw()), step.draw, bare
+    )
     flops = flops_of(lambda: step.train(ready))
     matrix = matrix_flops_per_s()
     return {
