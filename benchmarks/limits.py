@@ -130,8 +130,8 @@ def bookkeeping_text(found: dict[str, Any]) -> str:
             f"- `dvc repro` with nothing to do: {idle:.1f} s; goal below 3 s: {met(idle, 3)}.",
             f"- `make demo`: {found['demo_s']:.0f} s in all, of which the stages' work is "
             f"{found['demo_work_s']:.0f} s; start-up and bookkeeping {spent:.1f} s; goal below 25 s: "
-            f"{met(spent, 25)}. Of these, {found['startups_s']:.1f} s are the start-ups of {found['stage_runs']} processes (below), the rest is "
-            "DVC's own time, the processes' ends and the making of the digits.",
+            f"{met(spent, 25)}. Of these, {found['startups_s']:.1f} s are the start-ups of {found['stage_runs']} "
+            "processes (below), the rest is DVC's own time, the processes' ends and the making of the digits.",
             "",
             "| start-up of | seconds |",
             "|---|---|",

@@ -77,21 +77,26 @@ def measure_ratios(arguments: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def main(arguments: argparse.Namespace) -> int:
-    measured = measure_ratios(arguments)
-    for name, value in measured.items():
-        print(f"{name}: {value:.2f}")
-    if arguments.record:
-        place = surroundings(("torch", "torchvision", "opencv-python-headless"))
-        write_json(RECORDED, {**place, "threads": arguments.threads, "images": arguments.images, "ratios": measured})
-        return 0
-    if not RECORDED.exists():
-        raise DataError(f"{RECORDED}: nothing is recorded; run it with --record on a quiet machine")
-    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))["ratios"]
+def judge(recorded_file: Path, measured: dict[str, float]) -> int:
+    """Say whether a ratio fell: 1 and a line that names it, else 0. Raises DataError if nothing is recorded."""
+    if not recorded_file.exists():
+        raise DataError(f"{recorded_file}: nothing is recorded; run it with --record on a quiet machine")
+    recorded = json.loads(recorded_file.read_text(encoding="utf-8"))["ratios"]
     if lines := losses(recorded, measured):
         print("error: slower than recorded: " + "; ".join(lines), file=sys.stderr)
         return 1
     print("no ratio lost over 20 % of what is recorded")
+    return 0
+
+
+def main(arguments: argparse.Namespace) -> int:
+    measured = measure_ratios(arguments)
+    for name, value in measured.items():
+        print(f"{name}: {value:.2f}")
+    if not arguments.record:
+        return judge(RECORDED, measured)
+    place = surroundings(("torch", "torchvision", "opencv-python-headless"))
+    write_json(RECORDED, {**place, "threads": arguments.threads, "images": arguments.images, "ratios": measured})
     return 0
 
 
