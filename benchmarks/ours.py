@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -23,6 +24,7 @@ PHASE_1 = ["resize@train", "resize@val", "embed", "train_head"]
 NO_COUNTERPART = ["label_errors"]  # fine_tune reads what it finds; no peer does the like
 PHASE_2 = ["fine_tune"]
 TEST_SPLIT = ["resize@test", "evaluate"]
+LOOK_EVERY_S = 0.02
 
 
 class Pipeline:
@@ -59,6 +61,26 @@ class Pipeline:
             return float(list(csv.DictReader(stream, delimiter="\t"))[-1]["val_accuracy"])
 
 
+class EpochEnds(threading.Thread):
+    """Watches the table that a phase logs while it runs, a line an epoch, and notes when each line comes."""
+
+    def __init__(self, state: Path, phase: str) -> None:
+        super().__init__(daemon=True)
+        self._log = state / "live" / phase / "plots" / "metrics" / "val" / "accuracy.tsv"
+        self._stop = threading.Event()
+        self.ends: list[float] = []
+
+    def run(self) -> None:
+        while not self._stop.wait(LOOK_EVERY_S):
+            epochs = len(self._log.read_bytes().splitlines()) - 1 if self._log.exists() else 0
+            self.ends += [time.perf_counter()] * (epochs - len(self.ends))
+
+    def stop(self) -> list[float]:
+        self._stop.set()
+        self.join()
+        return self.ends
+
+
 def main(settings_file: Path, result: Path, evaluate: bool) -> None:
     settings = read_settings(settings_file)
     with tempfile.TemporaryDirectory(dir=settings_file.parent) as folder:
@@ -68,10 +90,18 @@ def main(settings_file: Path, result: Path, evaluate: bool) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
         times: dict[str, tuple[float, float]] = {}
+        watched: dict[str, list[float]] = {}
         for stage in [*PHASE_1, *NO_COUNTERPART, *PHASE_2, *(TEST_SPLIT if evaluate else [])]:
+            watch = EpochEnds(Path(pipeline.paths["state"]), stage)
+            watch.start()
             times[stage] = pipeline.run(stage)
+            watched[stage] = watch.stop()
         phases = [
-            {"seconds": sum(times[stage][0] for stage in stages), "val_accuracy": pipeline.last_accuracy(stages[-1])}
+            {
+                "seconds": sum(times[stage][0] for stage in stages),
+                "epoch_ends": watched[stages[-1]],
+                "val_accuracy": pipeline.last_accuracy(stages[-1]),
+            }
             for stages in (PHASE_1, PHASE_2)
         ]
         write_json(

@@ -36,6 +36,9 @@ class PhaseTimes(Callback):
     def before_fit(self) -> None:
         self.stopwatch.start()
 
+    def after_epoch(self) -> None:
+        self.stopwatch.end_epoch()
+
     def after_fit(self) -> None:
         self.stopwatch.stop(self.learn.recorder.values[-1][-1])
 

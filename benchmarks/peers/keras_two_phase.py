@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision import models
 
-from benchmarks.peers.measure import begin
+from benchmarks.peers.measure import Stopwatch, begin
 from benchmarks.settings import Settings
 
 MEAN, STD = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
@@ -42,13 +42,14 @@ def load(path: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
         return arrays["images"].astype("float32"), keras.utils.to_categorical(arrays["labels"], classes)
 
 
-def fit(settings: Settings, model: keras.Model, lr: float, epochs: int, train, val) -> float:
+def fit(settings: Settings, stopwatch: Stopwatch, model: keras.Model, lr: float, epochs: int, train, val) -> float:
     model.compile(
         optimizer=keras.optimizers.AdamW(lr, weight_decay=settings.weight_decay),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing),
         metrics=["accuracy"],
     )
-    history = model.fit(*train, settings.batch_size, epochs, verbose=0, validation_data=val)
+    ends = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, _logs: stopwatch.end_epoch())
+    history = model.fit(*train, settings.batch_size, epochs, verbose=0, validation_data=val, callbacks=[ends])
     return history.history["val_accuracy"][-1]
 
 
@@ -60,11 +61,11 @@ def main() -> None:
 
     stopwatch.start()
     base_model.trainable = False
-    stopwatch.stop(fit(settings, model, settings.head_lr, settings.head_epochs, train, val))
+    stopwatch.stop(fit(settings, stopwatch, model, settings.head_lr, settings.head_epochs, train, val))
 
     stopwatch.start()
     base_model.trainable = True
-    stopwatch.stop(fit(settings, model, settings.lr, settings.epochs, train, val))
+    stopwatch.stop(fit(settings, stopwatch, model, settings.lr, settings.epochs, train, val))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,9 @@ class PhaseTimes(Callback):
         if trainer.current_epoch in (0, self.head_epochs):
             self.stopwatch.start()
 
+    def on_train_epoch_end(self, _trainer, _module) -> None:
+        self.stopwatch.end_epoch()
+
     def on_train_end(self, trainer, _module) -> None:
         self.stopwatch.stop(trainer.callback_metrics["val_accuracy"])
 

@@ -13,7 +13,7 @@ from timm.utils import AverageMeter, accuracy, random_seed
 from torch import nn
 
 from benchmarks.peers.dataset import Split
-from benchmarks.peers.measure import begin
+from benchmarks.peers.measure import Stopwatch, begin
 from benchmarks.settings import Settings
 
 
@@ -53,7 +53,7 @@ def validate(model: nn.Module, loader) -> float:
     return top1.avg / 100
 
 
-def run_phase(settings: Settings, model: nn.Module, lr: float, epochs: int, data) -> float:
+def run_phase(settings: Settings, stopwatch: Stopwatch, model: nn.Module, lr: float, epochs: int, data) -> float:
     train, val = data
     optimizer = create_optimizer_v2(model, opt="adamw", lr=lr, weight_decay=settings.weight_decay)
     lr_scheduler, epochs = create_scheduler_v2(
@@ -64,6 +64,7 @@ def run_phase(settings: Settings, model: nn.Module, lr: float, epochs: int, data
     for epoch in range(epochs):
         train_one_epoch(epoch, model, train, optimizer, loss_fn, lr_scheduler)
         top1 = validate(model, val)
+        stopwatch.end_epoch()
     return top1
 
 
@@ -81,11 +82,11 @@ def main() -> None:
     stopwatch.start()
     model.requires_grad_(False)
     model.get_classifier().requires_grad_(True)
-    stopwatch.stop(run_phase(settings, model, settings.head_lr, settings.head_epochs, data))
+    stopwatch.stop(run_phase(settings, stopwatch, model, settings.head_lr, settings.head_epochs, data))
 
     stopwatch.start()
     model.requires_grad_(True)
-    stopwatch.stop(run_phase(settings, model, settings.lr, settings.epochs, data))
+    stopwatch.stop(run_phase(settings, stopwatch, model, settings.lr, settings.epochs, data))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from torchvision import models, transforms
 from torchvision.transforms import InterpolationMode
 
 from benchmarks.peers.dataset import Split
-from benchmarks.peers.measure import begin
+from benchmarks.peers.measure import Stopwatch, begin
 from benchmarks.settings import Settings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -47,7 +47,7 @@ def evaluate(model, data_loader) -> float:
     return right / len(data_loader.dataset)
 
 
-def run_phase(settings: Settings, model, groups, epochs: int, data: tuple[DataLoader, DataLoader]) -> float:
+def run_phase(settings: Settings, stopwatch: Stopwatch, model, groups, epochs: int, data) -> float:
     train, val = data
     criterion = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
     optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
@@ -58,6 +58,7 @@ def run_phase(settings: Settings, model, groups, epochs: int, data: tuple[DataLo
     for _ in range(epochs):
         train_one_epoch(model, criterion, optimizer, scheduler, train)
         accuracy = evaluate(model, val)
+        stopwatch.end_epoch()
     return accuracy
 
 
@@ -72,7 +73,7 @@ def main() -> None:
 
     stopwatch.start()
     head = [{"params": list(model.fc.parameters()), "lr": settings.head_lr}]
-    stopwatch.stop(run_phase(settings, model, head, settings.head_epochs, data))
+    stopwatch.stop(run_phase(settings, stopwatch, model, head, settings.head_epochs, data))
 
     stopwatch.start()
     model.requires_grad_(True)
@@ -81,7 +82,7 @@ def main() -> None:
         {"params": backbone, "lr": settings.lr},
         {"params": list(model.fc.parameters()), "lr": settings.lr * settings.head_lr_multiple},
     ]
-    stopwatch.stop(run_phase(settings, model, groups, settings.epochs, data))
+    stopwatch.stop(run_phase(settings, stopwatch, model, groups, settings.epochs, data))
 
 
 if __name__ == "__main__":
