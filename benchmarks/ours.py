@@ -67,16 +67,16 @@ class EpochEnds(threading.Thread):
     def __init__(self, state: Path, phase: str) -> None:
         super().__init__(daemon=True)
         self._log = state / "live" / phase / "plots" / "metrics" / "val" / "accuracy.tsv"
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.ends: list[float] = []
 
     def run(self) -> None:
-        while not self._stop.wait(LOOK_EVERY_S):
+        while not self._ended.wait(LOOK_EVERY_S):
             epochs = len(self._log.read_bytes().splitlines()) - 1 if self._log.exists() else 0
             self.ends += [time.perf_counter()] * (epochs - len(self.ends))
 
     def stop(self) -> list[float]:
-        self._stop.set()
+        self._ended.set()
         self.join()
         return self.ends
 

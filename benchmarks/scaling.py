@@ -78,27 +78,29 @@ def draw_scaling(path: Path, rows: list[dict[str, Any]], title: str) -> None:
     images = [row["images"] for row in rows]
     figure, (memory, seconds) = plt.subplots(1, 2, figsize=(10.5, 4.2))
     for key, label, style in (
-        ("fine_tune_own_mib", "fine_tune, its own memory", "o-"),
-        ("fine_tune_resident_mib", "fine_tune, with the pages of mapped files", "o--"),
-        ("resize_peak_mib", "resize", "s-"),
+        ("fine_tune_own_mib", "fine_tune, its own memory", "C0o-"),
+        ("fine_tune_resident_mib", "fine_tune, with the pages of mapped files", "C0o--"),
+        ("resize_peak_mib", "resize", "C1s-"),
     ):
         if all(key in row for row in rows):
             memory.plot(images, [row[key] for row in rows], style, label=label)
     memory.set(xscale="log", ylim=(0, None), ylabel="peak memory, MiB", title="Memory")
     for key, label, style in (
-        ("epoch_s", f"fine_tune, one epoch (from {STEPS} steps)", "o-"),
-        ("resize_s", "resize, the whole process", "s-"),
+        ("epoch_s", f"fine_tune, one epoch (from {STEPS} steps)", "C0o-"),
+        ("resize_s", "resize, the whole process", "C1s-"),
     ):
         seconds.plot(images, [row[key] for row in rows], style, label=label)
     ideal = [rows[-1]["epoch_s"] * count / images[-1] for count in images]
     seconds.plot(images, ideal, ":", color="gray", label="proportional to the images")
     seconds.set(xscale="log", yscale="log", ylabel="seconds", title="Time")
+    # Where no line runs: memory's is flat above, time's rises to the right.
+    memory.legend(fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.4))
+    seconds.legend(fontsize=8, loc="upper left")
     for axes in (memory, seconds):
         axes.set_xlabel("images")
-        axes.set_xticks(images, [f"{count:,}" for count in images])
+        axes.set_xticks(images, [f"{count / 1000:g}k" for count in images])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
     figure.suptitle(title, fontsize=10)
     figure.tight_layout()
     save_figure(path, figure)
