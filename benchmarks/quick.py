@@ -94,15 +94,16 @@ def main(arguments: argparse.Namespace) -> int:
     for name, value in measured.items():
         print(f"{name}: {value:.2f}")
     if not arguments.record:
-        return judge(RECORDED, measured)
+        return judge(arguments.file, measured)
     place = surroundings(("torch", "torchvision", "opencv-python-headless"))
-    write_json(RECORDED, {**place, "threads": arguments.threads, "images": arguments.images, "ratios": measured})
+    write_json(arguments.file, {**place, "threads": arguments.threads, "images": arguments.images, "ratios": measured})
     return 0
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m benchmarks.quick", description=__doc__)
     parser.add_argument("--record", action="store_true", help="write what is measured now, compare nothing")
+    parser.add_argument("--file", type=Path, default=RECORDED, help="what is recorded (default %(default)s)")
     parser.add_argument("--repetitions", type=int, default=2, help="(default %(default)s)")
     parser.add_argument("--images", type=int, default=512, help="training images (default %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(default %(default)s)")
