@@ -77,6 +77,19 @@ leaderboard: install ## Experiments and trained commits by validation accuracy, 
 verify: install ## Hash DVC's cache and all outputs anew, and name what is damaged
 	python -m commands.verify
 
+# Into the same .venv, beside what is there; the next `make install` after a change of the lock takes it out again.
+install-bench: install
+	$(UV) sync --locked --quiet --inexact --group bench --python $(PYTHON)
+
+bench: install-bench ## Measure this pipeline against fastai, Lightning, Keras, timm and a torchvision loop, in turn (ARGS="-S …")
+	python -m benchmarks.run $(ARGS)
+
+bench-limits: install ## Measure the pipeline against what the machine can do (ARGS="--only step -S …")
+	python -m benchmarks.limits $(ARGS)
+
+bench-quick: install ## Fail if the pipeline has become a fifth slower than recorded: minutes, nothing to fetch (ARGS="--record")
+	python -m benchmarks.quick $(ARGS)
+
 provenance: install ## Check what a model file says of its origin: make provenance MODEL=models/model.safetensors
 	@python -m commands.provenance $(or $(MODEL),models/model.safetensors)
 

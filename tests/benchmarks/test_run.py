@@ -1,0 +1,36 @@
+"""Systems take turns, each another one first, and parameters reach the task."""
+
+import pytest
+
+from benchmarks.run import in_turn
+from benchmarks.task import Size, parameters_for, read_overrides
+from transfer.errors import ParameterError
+
+SIZE = Size(images=128, val_images=64, size_px=32, batch_size=64, head_epochs=3, epochs=2, threads=1)
+
+
+def test_each_repetition_has_all_systems_and_another_one_first() -> None:
+    order = list(in_turn(["a", "b", "c"], 4))
+    assert [system for _, system in order] == [*"abc", *"bca", *"cab", *"abc"]
+    assert [number for number, _ in order] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+
+
+def test_assignments_are_nested_and_typed() -> None:
+    assert read_overrides(["download.url=/x.tar.gz", "train.lr=0.01", "train.fine_tune.epochs=2", "seed=3"]) == {
+        "download": {"url": "/x.tar.gz"},
+        "train": {"lr": 0.01, "fine_tune": {"epochs": 2}},
+        "seed": 3,
+    }
+
+
+@pytest.mark.parametrize("assignment", ["train.lr", "train.speed=3", "download=3"])
+def test_a_wrong_assignment_is_one_clear_line(assignment: str) -> None:
+    with pytest.raises(ParameterError, match="-S"):
+        parameters_for(SIZE, [assignment])
+
+
+def test_the_task_is_what_all_systems_are_told() -> None:
+    parameters = parameters_for(SIZE, ["resize.interpolation=linear"])
+    assert parameters["subsample"]["train_size"] == 192
+    assert parameters["train"]["head"]["batch_size"] == parameters["train"]["batch_size"] == 64
+    assert parameters["resize"] == {"size_px": 32, "interpolation": "linear"}
