@@ -13,7 +13,7 @@ import yaml
 from benchmarks.processes import ROOT, run_watched
 from transfer.files import write_json
 
-REPEATS = 5
+REPEATS = 3
 COLD = "cold.json"
 
 

@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.figures import OURS, losses, summarise
 from benchmarks.processes import ROOT
 from benchmarks.run import STATE, in_turn, measure, surroundings
@@ -25,7 +27,7 @@ from transfer.files import sha256_of, write_json
 RECORDED = ROOT / "docs" / "performance" / "quick.json"
 PEER = "torchvision_loop"
 SYSTEMS = (OURS, PEER)
-RESIZED_IMAGES = 1_000
+RESIZED_IMAGES = 2_000  # the split again and again: of fewer, the wait for the disk is all
 
 
 def digits(folder: Path) -> list[str]:
@@ -62,7 +64,8 @@ def measure_ratios(arguments: argparse.Namespace) -> dict[str, float]:
         print(f"{system}: {[round(phase['seconds'], 1) for phase in records[-1]['phases']]} s", flush=True)
     times = summarise(records, settings.images, (settings.head_epochs, settings.epochs))[PEER]["times_as_long"]
     with tempfile.TemporaryDirectory(dir=STATE) as folder:
-        images = load_split(Path(settings.train)).images[:RESIZED_IMAGES]
+        split = load_split(Path(settings.train)).images
+        images = np.resize(split, (RESIZED_IMAGES, *split.shape[1:]))
         resized = measure_resize(images, settings.size_px, "cubic", Path(folder))
         pipeline = Pipeline(Path(folder), Path(settings.params))
         pipeline.paths["splits"] = str(Path(settings.train).parent)
