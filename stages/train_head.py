@@ -17,7 +17,7 @@ from stages.run import Group, fingerprint
 from transfer.device import best_device, choose_algorithms
 from transfer.features import Features, draw_views, load_features
 from transfer.network import Head, HeadShape, build_head, save_head
-from transfer.optimizers import parameter_groups
+from transfer.optimizers import build_optimizer, parameter_groups
 from transfer.saved_state import SavedState, only_one, seed_step
 from transfer.schedules import ScheduleName, build_schedule
 from transfer.training import Plan, Task, fit
@@ -25,7 +25,7 @@ from transfer.training import Plan, Task, fit
 INPUTS = ["train_features", "val_features"]
 ORIGINS = ["backbone", "train_split", "val_split"]  # what the features were made of, for the provenance alone
 FIRST_EPOCH = 1
-WARM_UP_FRACTION, PLATEAU_PATIENCE = 0.3, 2  # of a phase that takes seconds
+MOMENTUM, WARM_UP_FRACTION, PLATEAU_PATIENCE = 0.9, 0.3, 2  # of a phase that takes seconds
 
 
 class HeadParameters(Group):
@@ -80,7 +80,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     head = build_head(shape).to(device)
     plan = Plan(wanted.epochs, wanted.batch_size, wanted.patience, ema_decay=0.0, seed=seed)
     task = make_task(train, val, device, wanted.label_smoothing)
-    optimizer = torch.optim.AdamW(parameter_groups(head, wanted.lr, wanted.weight_decay))
+    optimizer = build_optimizer("adamw", parameter_groups(head, wanted.lr, wanted.weight_decay), MOMENTUM)
     steps = plan.epochs * plan.steps_per_epoch(task.count)
     schedule = build_schedule(wanted.schedule, optimizer, steps, WARM_UP_FRACTION, PLATEAU_PATIENCE)
     saved = SavedState(files.state, "train_head", fingerprint(parameters, [getattr(files, name) for name in INPUTS]))

@@ -25,9 +25,12 @@ def peak_rates(groups: Iterable[dict[str, Any]]) -> list[float]:
 
 
 def build_optimizer(name: str, groups: list[dict[str, Any]], momentum: float) -> torch.optim.Optimizer:
-    """`adamw` (Loshchilov and Hutter 2019), whose first decay rate is `momentum`, or `sgd` with Nesterov momentum."""
+    """`adamw` (Loshchilov and Hutter 2019), whose first decay rate is `momentum`, or `sgd` with Nesterov momentum.
+
+    Both update all parameters in one kernel instead of one operation after the other.
+    """
     if name == "adamw":
-        return torch.optim.AdamW(groups, betas=(momentum, 0.999))
+        return torch.optim.AdamW(groups, betas=(momentum, 0.999), fused=True)
     if name == "sgd":
-        return torch.optim.SGD(groups, momentum=momentum, nesterov=True)
+        return torch.optim.SGD(groups, momentum=momentum, nesterov=True, fused=True)
     raise ValueError(f"no optimizer {name!r}")

@@ -196,7 +196,7 @@ def test_two_processes_embed_and_fine_tune_to_what_one_does(arena: Arena, start:
 
 
 def test_a_process_that_is_killed_ends_the_training_with_one_line(arena: Arena, start: Start) -> None:
-    outputs = {"model": "none.safetensors", "metrics": "none.json", "curves": "none.tsv"}
+    outputs = {"model": "ended.safetensors", "metrics": "ended.json", "curves": "ended.tsv"}
     content = parameters(arena, epochs=1000, patience=0)
     launcher = start(*command(arena, "fine_tune", FILES[fine_tune], content, **outputs), NPROC="2")
     state = arena.file("several")
@@ -209,4 +209,4 @@ def test_a_process_that_is_killed_ends_the_training_with_one_line(arena: Arena, 
     assert launcher.returncode == 128 + signal.SIGKILL
     assert re.fullmatch(r"error: process 1 of 2 was ended by SIGKILL\n", heard)
     assert not first.is_running()
-    assert list(arena.folder.glob("none*")) == []
+    assert list(arena.folder.glob("ended*")) == []
