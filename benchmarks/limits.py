@@ -7,20 +7,19 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import between_markers
 from benchmarks.ours import Pipeline
 from benchmarks.processes import ROOT
-from benchmarks.run import PAGE, STATE, surroundings
+from benchmarks.run import STATE, show, surroundings
 from benchmarks.settings import read_settings
 from benchmarks.task import Size, make_task
-from transfer.errors import DataError, PipelineError
-from transfer.files import whole, write_json
+from commands.ending import exit_with
+from transfer.errors import DataError
+from transfer.files import write_json
 
 RESULTS = ROOT / "docs" / "performance" / "limits.json"
 PLOT = "scaling.png"
@@ -169,17 +168,14 @@ TEXTS = {"step": step_text, "resize": resize_text, "bookkeeping": bookkeeping_te
 
 def main(arguments: argparse.Namespace) -> int:
     there = json.loads(arguments.output.read_text(encoding="utf-8")) if arguments.output.exists() else {}
-    page = PAGE.read_text(encoding="utf-8") if arguments.output == RESULTS else ""
     for name in [name for name in PARTS if name in arguments.only]:
         place = surroundings(("torch", "torchvision", "opencv-python-headless", "dvc"))
         there[name] = {**place, "weights": arguments.weights_name, **PARTS[name](arguments)}
         text = f"{place['date']}, {place['hardware']}.\n\n{TEXTS[name](there[name])}"
         print(f"{name}: {text}\n", flush=True)
         write_json(arguments.output, there)
-        if page:
-            page = between_markers(page, name, text)
-            with whole(PAGE) as partial:
-                partial.write_text(page, encoding="utf-8")
+        if arguments.output == RESULTS:
+            show(name, text)
     return 0
 
 
@@ -198,7 +194,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(parse()))
-    except PipelineError as error:
-        sys.exit("error: " + " ".join(str(error).split()))
+    exit_with(lambda: main(parse()))

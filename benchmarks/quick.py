@@ -20,8 +20,9 @@ from benchmarks.processes import ROOT
 from benchmarks.run import STATE, in_turn, measure, surroundings
 from benchmarks.settings import read_settings
 from benchmarks.task import Size, make_task
+from commands.ending import exit_with
 from recipes.demo import write_digits, write_random_weights
-from transfer.errors import DataError, PipelineError
+from transfer.errors import DataError
 from transfer.files import sha256_of, write_json
 
 RECORDED = ROOT / "docs" / "performance" / "quick.json"
@@ -110,7 +111,4 @@ if __name__ == "__main__":
     parser.add_argument("--repetitions", type=int, default=2, help="(default %(default)s)")
     parser.add_argument("--images", type=int, default=512, help="training images (default %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(default %(default)s)")
-    try:
-        sys.exit(main(parser.parse_args()))
-    except PipelineError as error:
-        sys.exit("error: " + " ".join(str(error).split()))
+    exit_with(lambda: main(parser.parse_args()))

@@ -21,8 +21,9 @@ from benchmarks.figures import OURS, between_markers, summarise, table
 from benchmarks.processes import ROOT, run_watched
 from benchmarks.settings import Settings, read_settings
 from benchmarks.task import Size, make_task
+from commands.ending import exit_with
 from transfer.device import best_device, hardware
-from transfer.errors import DataError, PipelineError
+from transfer.errors import DataError
 from transfer.files import whole, write_json
 
 SYSTEMS = {
@@ -137,6 +138,13 @@ def goals(summary: dict[str, Any]) -> list[str]:
     ]
 
 
+def show(section: str, text: str) -> None:
+    """Write `text` into its section of docs/performance.md."""
+    page = between_markers(PAGE.read_text(encoding="utf-8"), section, text)
+    with whole(PAGE) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
 def main(arguments: argparse.Namespace) -> int:
     place = surroundings(PACKAGES)
     size = Size(
@@ -162,9 +170,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.output:
         content = {**place, "weights": arguments.weights_name, "task": task, "systems": summary, "runs": records}
         write_json(arguments.output, content)
-        page = between_markers(PAGE.read_text(encoding="utf-8"), arguments.section, text)
-        with whole(PAGE) as partial:
-            partial.write_text(page, encoding="utf-8")
+        show(arguments.section, text)
     return 0
 
 
@@ -191,8 +197,6 @@ def parse() -> argparse.Namespace:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(parse()))
-    except PipelineError as error:
-        sys.exit("error: " + " ".join(str(error).split()))
+        exit_with(lambda: main(parse()))
     except KeyboardInterrupt:
         sys.exit("error: stopped; the same command goes on with what is left")
