@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def parameter_groups(module: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
@@ -34,3 +34,16 @@ def build_optimizer(name: str, groups: list[dict[str, Any]], momentum: float) ->
     if name == "sgd":
         return torch.optim.SGD(groups, momentum=momentum, nesterov=True, fused=True)
     raise ValueError(f"no optimizer {name!r}")
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load a saved state and lay its tensors out as their parameters are.
+
+    The fused kernels read a parameter and its averages side by side in memory, whatever their strides say, so
+    an average in another memory format than its parameter's would be added to the wrong weights without an error.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from transfer.device import fitting_in_memory, mixed_precision
 from transfer.errors import InterruptedRunError, TrainingError
 from transfer.hard_examples import Order, shuffled
+from transfer.optimizers import restore_optimizer
 from transfer.parallel import from_first, gather, is_first, spread
 from transfer.saved_state import SavedState, StopRequest, seed_step
 from transfer.schedules import Schedule
@@ -244,7 +245,7 @@ class _Run:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self.best, self.best_weights = state["best"], state["best_weights"]

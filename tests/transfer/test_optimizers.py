@@ -1,10 +1,13 @@
 """Parameter groups: every weight once, decay on weights only, and one step of each optimizer by its formula."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from transfer.optimizers import build_optimizer, parameter_groups, peak_rates
+from transfer.optimizers import build_optimizer, parameter_groups, peak_rates, restore_optimizer
+from transfer.saved_state import SavedState
 
 
 def model() -> nn.Sequential:
@@ -61,6 +64,27 @@ def test_the_head_learns_at_its_own_rate():
     moved = [(layer.weight - old).abs().max() for layer, old in zip((backbone, head), before, strict=True)]
     assert moved[0].item() == pytest.approx(0.1, rel=1e-3)
     assert moved[1].item() == pytest.approx(0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_a_saved_optimizer_goes_on_as_one_that_was_not(tmp_path, name: str):
+    """In channels-last memory, as the network is trained; the saved state comes back in another memory format."""
+    inputs = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(72, 2)).to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(name, parameter_groups(network, 0.1, 0.5), momentum=0.9)
+
+    def step(network: nn.Module, optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+        optimizer.zero_grad()
+        network(inputs).square().sum().backward()
+        optimizer.step()
+        return [parameter.detach().clone() for parameter in network.parameters()]
+
+    step(network, optimizer)
+    saved, again = SavedState(tmp_path, "run", "0"), copy.deepcopy(network)
+    saved.save(optimizer.state_dict())
+    resumed = build_optimizer(name, parameter_groups(again, 0.1, 0.5), momentum=0.9)
+    restore_optimizer(resumed, saved.load())
+    torch.testing.assert_close(step(again, resumed), step(network, optimizer), rtol=0, atol=0)
 
 
 def test_an_unknown_optimizer_is_refused():
