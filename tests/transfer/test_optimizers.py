@@ -82,8 +82,10 @@ def test_a_saved_optimizer_goes_on_as_one_that_was_not(tmp_path, name: str):
     step(network, optimizer)
     saved, again = SavedState(tmp_path, "run", "0"), copy.deepcopy(network)
     saved.save(optimizer.state_dict())
+    loaded = saved.load()
+    assert loaded is not None
     resumed = build_optimizer(name, parameter_groups(again, 0.1, 0.5), momentum=0.9)
-    restore_optimizer(resumed, saved.load())
+    restore_optimizer(resumed, loaded)
     torch.testing.assert_close(step(again, resumed), step(network, optimizer), rtol=0, atol=0)
 
 
