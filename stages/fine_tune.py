@@ -246,17 +246,15 @@ def main(parameters: Parameters, files: Namespace) -> None:
     provenance = read_provenance("fine_tune", parameters, inputs, files.params)
     saved = SavedState(files.state, "fine_tune", fingerprint(parameters, list(inputs.values())))
     first_epoch = head.epochs + 1
-    with (
-        only_one(files.model),
-        only_one(saved.folder),
-        live_log(files.state / "live" / "fine_tune", first_epoch) as log,
-    ):
-        fitted = fit(model, task, plan, optimizer, schedule, saved, log, "fine_tune")
-    leave_to_first()
-    card = ModelCard(backbone.architecture, head.shape, classes, backbone.preprocessing, data[0].size_px, provenance)
-    save_model(files.model, model, card)
-    write_results(files.metrics, files.curves, fitted, first_epoch)
-    saved.discard()
+    with only_one(files.model), only_one(saved.folder), saved:
+        with live_log(files.state / "live" / "fine_tune", first_epoch) as log:
+            fitted = fit(model, task, plan, optimizer, schedule, saved, log, "fine_tune")
+        leave_to_first()
+        size_px = data[0].size_px
+        card = ModelCard(backbone.architecture, head.shape, classes, backbone.preprocessing, size_px, provenance)
+        save_model(files.model, model, card)
+        write_results(files.metrics, files.curves, fitted, first_epoch)
+        saved.discard()
 
 
 if __name__ == "__main__":

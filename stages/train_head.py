@@ -84,15 +84,12 @@ def main(parameters: Parameters, files: Namespace) -> None:
     steps = plan.epochs * plan.steps_per_epoch(task.count)
     schedule = build_schedule(wanted.schedule, optimizer, steps, WARM_UP_FRACTION, PLATEAU_PATIENCE)
     saved = SavedState(files.state, "train_head", fingerprint(parameters, [getattr(files, name) for name in INPUTS]))
-    with (
-        only_one(files.head),
-        only_one(saved.folder),
-        live_log(files.state / "live" / "train_head", FIRST_EPOCH) as log,
-    ):
-        fitted = fit(head, task, plan, optimizer, schedule, saved, log, "train_head")
-    save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history), provenance))
-    write_results(files.metrics, files.curves, fitted, FIRST_EPOCH)
-    saved.discard()
+    with only_one(files.head), only_one(saved.folder), saved:
+        with live_log(files.state / "live" / "train_head", FIRST_EPOCH) as log:
+            fitted = fit(head, task, plan, optimizer, schedule, saved, log, "train_head")
+        save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history), provenance))
+        write_results(files.metrics, files.curves, fitted, FIRST_EPOCH)
+        saved.discard()
 
 
 if __name__ == "__main__":

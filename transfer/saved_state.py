@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,10 @@ class SavedState:
 
     The fingerprint stands for everything the run's result depends on, so that a run with other
     parameters, data or code never sees this state.
+
+    A save is written in the background, as training goes on; whoever saves does so within
+    `with saved:`, which ends when the last one is on disk. A save that failed raises its OSError
+    at the next one or at that end.
     """
 
     def __init__(self, folder: Path, name: str, fingerprint: str, every_s: float = 300) -> None:
@@ -69,6 +74,20 @@ class SavedState:
         self.name = name
         self.every_s = every_s
         self._saved_at = time.monotonic()
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> "SavedState":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wait()
+
+    def _wait(self) -> None:
+        """Let the save that is being written, if any, end first."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def others(self) -> list[Path]:
         """Folders of unfinished runs of the same name with another fingerprint."""
@@ -77,6 +96,7 @@ class SavedState:
 
     def load(self) -> Any | None:
         """What the last complete save held, or None. A damaged state counts as none."""
+        self._wait()
         try:
             tensors, about = load_tensors(self.folder / STATE_FILE)
         except WeightsError:
@@ -84,9 +104,11 @@ class SavedState:
         return join_tensors(about["skeleton"], tensors)
 
     def save(self, content: Any) -> None:
-        """Replace the saved state."""
+        """Replace the saved state by a copy of `content`, which may change once this returns."""
+        self._wait()
         skeleton, tensors = split_tensors(content)
-        save_tensors(self.folder / STATE_FILE, tensors, {"skeleton": skeleton})
+        copies = {name: torch.empty(part.shape, dtype=part.dtype).copy_(part) for name, part in tensors.items()}
+        self._writing = self._writer.submit(save_tensors, self.folder / STATE_FILE, copies, {"skeleton": skeleton})
         self._saved_at = time.monotonic()
 
     def due(self) -> bool:
@@ -95,6 +117,7 @@ class SavedState:
 
     def discard(self) -> None:
         """Forget the state of a run that is finished."""
+        self._wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

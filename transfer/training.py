@@ -95,7 +95,7 @@ def fit(
     Best is the highest accuracy, then the lowest loss. With `plan.ema_decay` the exponential moving average
     of the weights and buffers is what is validated and kept.
 
-    State is saved after each epoch and every `saved.every_s` seconds; a run that finds its own state
+    State is saved in the background after each epoch and every `saved.every_s` seconds; a run that finds its own state
     goes on from it to the same result. On SIGINT or SIGTERM it saves and raises InterruptedRunError.
     Of several processes the first does so, on its own signals: all of them hold the same state.
     Raises TrainingError at a loss that is not finite, naming step, learning rate and batch.

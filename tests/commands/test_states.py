@@ -16,7 +16,8 @@ def states(folder: Path, *options: str) -> str:
 
 def saved(folder: Path, fingerprint: str) -> SavedState:
     state = SavedState(folder, "fine_tune", fingerprint)
-    state.save({"epoch": 1})
+    with state:
+        state.save({"epoch": 1})
     return state
 
 

@@ -21,6 +21,8 @@ class Killer:
     def __init__(self) -> None:
         self.file, self.point = os.environ["KILL_FILE"], os.environ["KILL_POINT"]
         self.left = int(os.environ.get("KILL_COUNT", "1"))
+        if self.point == "inside":
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it; only the main thread may change that
 
     def hook(self, event: str, arguments: tuple) -> None:
         # A write begins with the removal of what an earlier one left behind.
@@ -41,7 +43,6 @@ class Killer:
     def act(self) -> None:
         if self.point == "inside":
             size = int(os.environ["KILL_BYTES"])
-            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
         else:

@@ -120,15 +120,16 @@ def test_a_killed_trainer_goes_on_to_the_same_bytes(
 ) -> None:
     killed = victim(stage)
     killed.die(file, point, count)
-    epochs = 1 if file == STATE else 2
-    assert f"{stage}: going on from epoch {epochs + 1}, step 0" in killed.run_again()
+    # The last epoch's state is written while the results are, and may be killed with them.
+    epoch = "2" if file == STATE else "[23]"
+    assert re.search(f"{stage}: going on from epoch {epoch}, step 0", killed.run_again())
 
 
 def test_a_trainer_asked_to_stop_saves_first_and_goes_on_to_the_same_bytes(victim: Callable[[str], Victim]) -> None:
-    """SIGTERM comes as the first epoch is saved, so that the second has one step when it is obeyed."""
+    """SIGTERM comes as the first epoch is saved, in the background, so that the second has begun when it is obeyed."""
     stopped = victim("fine_tune")
     stopped.die(STATE, "term")
-    assert "fine_tune: going on from epoch 2, step 1" in stopped.run_again()
+    assert re.search(r"fine_tune: going on from epoch 2, step [1-9]", stopped.run_again())
 
 
 @pytest.mark.slow  # fifteen runs of DVC and the stage
@@ -143,7 +144,7 @@ def test_a_trainer_killed_again_and_again_ends_with_the_same_bytes(
     points += [(f"{stage}-*", "forget", 1)]
     for point in points:
         killed.die(*point)
-    assert f"{stage}: going on from epoch 3, step 0" in killed.run_again()
+    assert re.search(f"{stage}: going on from epoch [23], step 0", killed.run_again())
     record_property("kills survived", len(points))
 
 

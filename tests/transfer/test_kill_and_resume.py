@@ -29,7 +29,10 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path, undisturbed, point: str,
     died = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr
     saved_epochs = 0 if (state := Run(tmp_path).saved.load()) is None else len(state["history"])
-    assert saved_epochs == (0 if point == "in a step" else count)
+    if "write" in point or "rename" in point:
+        assert saved_epochs == count
+    else:  # the last save is written as training goes on, and may have been cut off
+        assert saved_epochs in ({0} if point == "in a step" else {count, max(count - 1, 0)})
     resumed = Run(tmp_path)
     run, fitted = undisturbed
     assert resumed.fit() == fitted

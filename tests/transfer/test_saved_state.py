@@ -63,7 +63,8 @@ def test_tuples_come_back_as_lists() -> None:
 
 
 def test_a_saved_state_comes_back_the_same(tmp_path: Path) -> None:
-    SavedState(tmp_path, "fine_tune", "abc").save(CONTENT)
+    with SavedState(tmp_path, "fine_tune", "abc") as saved:
+        saved.save(CONTENT)
     assert same(SavedState(tmp_path, "fine_tune", "abc").load(), CONTENT)
 
 
@@ -127,8 +128,8 @@ def test_there_is_no_state_before_a_save_nor_after_discarding(tmp_path: Path) ->
 
 
 def test_a_run_with_another_fingerprint_or_name_never_sees_the_state(tmp_path: Path) -> None:
-    first = SavedState(tmp_path, "fine_tune", "aaa")
-    first.save({"epoch": 1})
+    with SavedState(tmp_path, "fine_tune", "aaa") as first:
+        first.save({"epoch": 1})
     second = SavedState(tmp_path, "fine_tune", "bbb")
     assert second.load() is None
     assert second.others() == [first.folder]
@@ -142,7 +143,8 @@ def test_a_run_with_another_fingerprint_or_name_never_sees_the_state(tmp_path: P
 @pytest.mark.parametrize("damage", ["cut", "values", "description", "empty"])
 def test_a_damaged_state_counts_as_none(tmp_path: Path, damage: str) -> None:
     saved = SavedState(tmp_path, "run", "0")
-    saved.save({"epoch": 3, "weights": torch.ones(5)})
+    with saved:
+        saved.save({"epoch": 3, "weights": torch.ones(5)})
     (file,) = saved.folder.iterdir()
     content = file.read_bytes()
     damaged = {
@@ -154,6 +156,26 @@ def test_a_damaged_state_counts_as_none(tmp_path: Path, damage: str) -> None:
     assert damaged != content
     file.write_bytes(damaged)
     assert saved.load() is None
+
+
+def test_what_changes_after_a_save_is_not_in_it(tmp_path: Path) -> None:
+    """As weights do in the step after it, while it is written; the large tensor makes that take a while."""
+    saved, weights = SavedState(tmp_path, "run", "0"), torch.zeros(4_000_000)
+    for step in range(1, 4):
+        saved.save({"weights": weights, "step": step})
+        weights += 1
+    state = saved.load()
+    assert state is not None
+    assert state["step"] == 3
+    assert torch.equal(state["weights"], torch.full_like(weights, 2))
+
+
+def test_a_save_that_fails_raises_at_the_end(tmp_path: Path) -> None:
+    saved = SavedState(tmp_path, "run", "0")
+    saved.folder.parent.mkdir(exist_ok=True)
+    saved.folder.write_text("a file where the folder should be", encoding="utf-8")
+    with pytest.raises(OSError, match="run-0"), saved:
+        saved.save({"epoch": 1})
 
 
 def test_a_save_is_due_only_after_its_interval(tmp_path: Path) -> None:

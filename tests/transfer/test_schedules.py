@@ -77,8 +77,9 @@ def test_a_saved_schedule_goes_on_where_it_was(name: ScheduleName, tmp_path: Pat
     whole = rates(*build(name), STEPS)
     first, optimizer = build(name)
     rates(first, optimizer, 17)
-    SavedState(tmp_path, "run", "0").save({"schedule": first.state_dict(), "optimizer": optimizer.state_dict()})
-    state = SavedState(tmp_path, "run", "0").load()
+    saved = SavedState(tmp_path, "run", "0")
+    saved.save({"schedule": first.state_dict(), "optimizer": optimizer.state_dict()})
+    state = saved.load()
     assert state is not None
     second, optimizer = build(name)
     second.load_state_dict(state["schedule"])

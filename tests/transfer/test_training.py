@@ -53,7 +53,8 @@ class Run:
         self.on_epoch = self.told.append
 
     def fit(self) -> Fitted:
-        return fit(self.model, self.task, self.plan, self.optimizer, self.schedule, self.saved, self.on_epoch, "run")
+        with self.saved as saved:
+            return fit(self.model, self.task, self.plan, self.optimizer, self.schedule, saved, self.on_epoch, "run")
 
     def bits(self) -> list[bytes]:
         return [tensor.numpy().tobytes() for tensor in self.model.state_dict().values()]
@@ -221,7 +222,8 @@ def test_out_of_memory_names_batch_and_items_and_keeps_the_last_epoch(tmp_path):
 
 def test_state_of_another_run_is_left_alone_and_told_in_one_line(tmp_path, capsys):
     other = SavedState(tmp_path, "run", "another")
-    other.save({"epoch": 1})
+    with other:
+        other.save({"epoch": 1})
     Run(tmp_path).fit()
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "run-another" in line]
     assert line == "run: left alone: state of runs with other parameters, data or code (run-another)"

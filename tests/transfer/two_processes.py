@@ -110,7 +110,8 @@ def train(folder: Path, synchronise: bool = True, stop_at: int = 0) -> tuple[Fit
     groups = unfreezing.groups(0.001, 0.05) + parameter_groups(model.head, 0.005, 0.05)
     optimizer = build_optimizer("adamw", groups, 0.9)
     schedule = build_schedule("onecycle", optimizer, EPOCHS * plan.steps_per_epoch(TRAIN_IMAGES), 0.3, 1)
-    fitted = fit(model, task, plan, optimizer, schedule, SavedState(folder, "run", "0"), lambda _epoch: None, "run")
+    with SavedState(folder, "run", "0") as saved:
+        fitted = fit(model, task, plan, optimizer, schedule, saved, lambda _epoch: None, "run")
     return fitted, model.state_dict()
 
 
