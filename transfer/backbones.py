@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from transfer.errors import WeightsError
@@ -37,12 +38,10 @@ def published_weights(architecture: str, name: str) -> PublishedWeights:
 
     Raises WeightsError naming what there is to choose from.
     """
-    from torchvision import models
-
-    architectures = models.list_models(module=models)
+    architectures = torchvision.models.list_models(module=torchvision.models)
     if architecture not in architectures:
         raise WeightsError(f"backbone.name = {architecture!r}: torchvision classifies with {', '.join(architectures)}")
-    entries = models.get_model_weights(architecture)
+    entries = torchvision.models.get_model_weights(architecture)
     if name not in entries.__members__:
         raise WeightsError(f"backbone.weights = {name!r}: {architecture} has {', '.join(entries.__members__)}")
     entry = entries[name]
@@ -57,10 +56,8 @@ def published_weights(architecture: str, name: str) -> PublishedWeights:
 
 def empty_model(architecture: str) -> nn.Module:
     """The architecture without memory for its weights (on the meta device): shapes only."""
-    from torchvision import models  # which loads torch's compiler, and stages without a network spare that
-
     with torch.device("meta"):
-        return models.get_model(architecture, weights=None)
+        return torchvision.models.get_model(architecture, weights=None)
 
 
 def read_state_dict(path: Path, architecture: str) -> dict[str, Tensor]:
