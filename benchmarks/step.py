@@ -35,13 +35,13 @@ class Step:
 
     def __init__(self, settings: Settings, pixels: Path) -> None:
         torch.set_num_threads(settings.threads)
-        choose_algorithms(deterministic=True)
         torch.manual_seed(settings.seed)
         backbone = load_backbone(Path(settings.weights))
         extractor, features = build_feature_extractor(backbone)
         head = build_head(HeadShape(features, (), False, 0.0, settings.classes))
         labels, _ = load_labels(Path(settings.train))
         self.device = best_device()
+        choose_algorithms(self.device, deterministic=True)
         self.images = Images(open_pixels(pixels, len(labels)), backbone.preprocessing, self.device)
         self.labels = torch.from_numpy(labels).to(self.device)
         self.model = Classifier(extractor, head).to(self.device).train()

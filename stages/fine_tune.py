@@ -225,7 +225,7 @@ def make_task(
 
 def main(parameters: Parameters, files: Namespace) -> None:
     train, wanted = parameters.train, parameters.train.fine_tune
-    choose_algorithms(train.deterministic)
+    choose_algorithms(best_device(), train.deterministic)
     backbone, head = load_backbone(files.backbone), load_head(files.head)
     data, classes = read_images(files.train_pixels, files.train_split, backbone.preprocessing)
     val, _ = read_images(files.val_pixels, files.val_split, backbone.preprocessing)

@@ -73,8 +73,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
     train, val = load_features(files.train_features), load_features(files.val_features)
     made_of = {name: getattr(files, name) for name in [*INPUTS, *ORIGINS]}
     provenance = read_provenance("train_head", parameters, made_of, files.params)
-    choose_algorithms(parameters.train.deterministic)
     device = best_device()
+    choose_algorithms(device, parameters.train.deterministic)
     shape = HeadShape(train.plain.shape[1], wanted.hidden, wanted.batch_norm, wanted.dropout, len(train.classes))
     seed_step(seed, -1)
     head = build_head(shape).to(device)

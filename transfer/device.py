@@ -24,14 +24,18 @@ def mixed_precision(device: torch.device) -> AbstractContextManager:
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
-def choose_algorithms(deterministic: bool) -> None:
-    """Let torch choose algorithms that give the same bits each time on the same device, or the fastest.
+def choose_algorithms(device: torch.device, deterministic: bool) -> None:
+    """Let torch choose algorithms that give the same bits each time on `device`, or the fastest.
 
-    On the CPU they are the same. An operation that has no such algorithm on CUDA warns instead of failing.
+    On the CPU they are the same, and nothing is set: torch would load its compiler for it, which takes seconds.
+    An operation that has no such algorithm on CUDA warns instead of failing.
     """
+    if device.type == "cpu":
+        return
     if deterministic:  # cuBLAS reads this when it starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # no operation here reads what it did not write
     torch.backends.cudnn.benchmark = not deterministic
 
 

@@ -13,10 +13,13 @@ from transfer.errors import DeviceError
 from transfer.saved_state import seed_step
 
 
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+
+
 @pytest.fixture(autouse=True)
 def _as_before():
     yield
-    choose_algorithms(False)
+    choose_algorithms(CUDA, False)
 
 
 def write_twice_to_one_place() -> None:
@@ -25,13 +28,18 @@ def write_twice_to_one_place() -> None:
 
 
 def test_what_is_not_deterministic_warns_if_it_should_be():
-    choose_algorithms(True)
+    choose_algorithms(CUDA, True)
     with pytest.warns(UserWarning, match="does not have a deterministic implementation"):
         write_twice_to_one_place()
-    choose_algorithms(False)
+    choose_algorithms(CUDA, False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write_twice_to_one_place()
+
+
+def test_on_the_cpu_nothing_is_chosen_since_its_algorithms_are_deterministic():
+    choose_algorithms(CPU, True)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_memory_that_does_not_suffice_is_one_line_with_batch_and_size():
@@ -49,7 +57,7 @@ def test_other_errors_pass():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_two_trainings_on_cuda_end_with_the_same_bits():
-    choose_algorithms(True)
+    choose_algorithms(CUDA, True)
     pixels, target = load_digits(return_X_y=True)
     images = torch.tensor(pixels, dtype=torch.float32, device="cuda").reshape(-1, 1, 8, 8)
     labels = torch.tensor(target, device="cuda")
