@@ -26,9 +26,8 @@ from stages.devices import launch, processes_wanted
 from stages.run import ROOT, check_parameters
 from transfer.backbones import Backbone, Preprocessing
 from transfer.device import best_device
-from transfer.heads import HeadShape, build_head
 from transfer.images import Images
-from transfer.network import Classifier, build_feature_extractor
+from transfer.network import Classifier, HeadShape, build_feature_extractor, build_head
 from transfer.optimizers import build_optimizer, parameter_groups
 from transfer.parallel import join, leave_to_first, synchronised
 from transfer.saved_state import SavedState, seed_step

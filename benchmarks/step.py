@@ -17,9 +17,8 @@ from benchmarks.settings import Settings
 from transfer.augmentation import Augmentation, Geometry, augment
 from transfer.backbones import load_backbone
 from transfer.device import best_device, choose_algorithms, mixed_precision
-from transfer.heads import HeadShape, build_head
 from transfer.images import Images, open_pixels
-from transfer.network import Classifier, build_feature_extractor
+from transfer.network import Classifier, HeadShape, build_feature_extractor, build_head
 from transfer.optimizers import build_optimizer, parameter_groups
 from transfer.splits import load_labels
 

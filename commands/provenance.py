@@ -19,8 +19,7 @@ from commands.ending import exit_with
 from commands.revisions import WORKSPACE, read
 from transfer.backbones import load_backbone
 from transfer.files import md5_of
-from transfer.heads import Head, load_head
-from transfer.network import ModelCard, load_card
+from transfer.network import Head, ModelCard, load_card, load_head
 from transfer.provenance import Provenance, record_digest
 from transfer.splits import load_labels
 from transfer.tensors import load_tensors

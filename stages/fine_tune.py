@@ -23,10 +23,9 @@ from transfer.device import best_device, choose_algorithms
 from transfer.errors import DataError, ParameterError
 from transfer.files import open_arrays
 from transfer.hard_examples import Order, shuffled, with_hard_batches
-from transfer.heads import load_head
 from transfer.images import Images, open_pixels
 from transfer.inference import run_over
-from transfer.network import Classifier, ModelCard, build_classifier, save_model
+from transfer.network import Classifier, ModelCard, build_classifier, load_head, save_model
 from transfer.optimizers import build_optimizer, parameter_groups
 from transfer.parallel import leave_to_first, share, synchronised, world_size
 from transfer.saved_state import SavedState, only_one

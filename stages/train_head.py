@@ -16,7 +16,7 @@ from stages.provenance import read_provenance
 from stages.run import Group, fingerprint
 from transfer.device import best_device, choose_algorithms
 from transfer.features import Features, draw_views, load_features
-from transfer.heads import Head, HeadShape, build_head, save_head
+from transfer.network import Head, HeadShape, build_head, save_head
 from transfer.optimizers import build_optimizer, parameter_groups
 from transfer.saved_state import SavedState, only_one, seed_step
 from transfer.schedules import ScheduleName, build_schedule

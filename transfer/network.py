@@ -1,17 +1,44 @@
-"""The classifier: a pretrained backbone without its last layer, and a head on top."""
+"""The classifier: a pretrained backbone without its last layer, and a new head on top."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from transfer.backbones import Backbone, Preprocessing, architecture_in, empty_model
 from transfer.errors import WeightsError
-from transfer.heads import Head, HeadShape, build_head, description, empty_head
 from transfer.provenance import Provenance
 from transfer.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """Layers of a head: widths of the hidden layers ([] is linear), batch normalisation, dropout share."""
+
+    __pydantic_config__ = DESCRIBED
+    features: int
+    hidden: tuple[int, ...]
+    batch_norm: bool
+    dropout: float
+    classes: int
+
+
+def build_head(shape: HeadShape) -> nn.Sequential:
+    """Dense layers (batch, features) -> (batch, classes): linear, [batch norm], ReLU, [dropout] each, then linear."""
+    layers: list[nn.Module] = []
+    width = shape.features
+    for hidden in shape.hidden:
+        layers.append(nn.Linear(width, hidden))
+        if shape.batch_norm:
+            layers.append(nn.BatchNorm1d(hidden))
+        layers.append(nn.ReLU())
+        if shape.dropout:
+            layers.append(nn.Dropout(shape.dropout))
+        width = hidden
+    return nn.Sequential(*layers, nn.Linear(width, shape.classes))
 
 
 def last_linear(model: nn.Module) -> str:
@@ -47,6 +74,46 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True)
+class Head:
+    """A trained head: its weights, shape and class names, the epochs it was trained, and where it comes from."""
+
+    __pydantic_config__ = DESCRIBED
+    shape: HeadShape
+    state: dict[str, Tensor]
+    classes: tuple[str, ...]
+    epochs: int
+    provenance: Provenance
+
+
+def _about(record: Any) -> dict[str, Any]:
+    """A record as a file's description, without what there is not."""
+    return asdict(record, dict_factory=lambda pairs: {key: value for key, value in pairs if value is not None})
+
+
+def save_head(path: Path, head: Head) -> None:
+    """Write a head as safetensors."""
+    parts = {"shape": _about(head.shape), "provenance": _about(head.provenance)}
+    save_tensors(path, head.state, {**parts, "classes": head.classes, "epochs": head.epochs})
+
+
+def load_head(path: Path) -> Head:
+    """Read what `save_head` wrote. Raises WeightsError if the file holds anything else."""
+    state, about = load_tensors(path)
+    head = described(path, Head, about, state=state)
+    check_tensors(path, "such a head", state, _empty_head(path, head.shape).state_dict())
+    return head
+
+
+def _empty_head(path: Path, shape: HeadShape) -> nn.Module:
+    """The head without memory for its weights."""
+    try:
+        with torch.device("meta"):
+            return build_head(shape)
+    except (RuntimeError, ValueError) as error:
+        raise WeightsError(f"{path}: no head can be {shape} ({error})") from None
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What a saved classifier needs to be used, architecture to input side, and where it comes from."""
 
@@ -74,7 +141,7 @@ def build_classifier(backbone: Backbone, head: Head) -> Classifier:
 
 def save_model(path: Path, model: Classifier, card: ModelCard) -> None:
     """Write a classifier as safetensors with its card."""
-    save_tensors(path, model.state_dict(), description(card))
+    save_tensors(path, model.state_dict(), _about(card))
 
 
 def load_card(path: Path) -> ModelCard:
@@ -96,7 +163,7 @@ def load_model(path: Path, classes: Sequence[str], size_px: int | None = None) -
         raise WeightsError(f"{path}: trained on {card.size_px} pixels, the data has {size_px}; resize it to match")
     backbone = architecture_in(path, card.architecture)
     backbone.set_submodule(last_linear(backbone), nn.Identity())
-    model = Classifier(backbone, empty_head(path, card.head))
+    model = Classifier(backbone, _empty_head(path, card.head))
     check_tensors(path, f"such a {card.architecture}", state, model.state_dict())
     model.load_state_dict(state, assign=True)
     return model.to(memory_format=torch.channels_last).eval(), card

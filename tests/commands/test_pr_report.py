@@ -25,8 +25,7 @@ from tests.transfer.healthy_run import curve
 from transfer.backbones import Preprocessing
 from transfer.errors import DataError
 from transfer.files import write_json, write_tsv
-from transfer.heads import HeadShape, build_head
-from transfer.network import Classifier, ModelCard, save_model
+from transfer.network import Classifier, HeadShape, ModelCard, build_head, save_model
 from transfer.provenance import Provenance
 from transfer.splits import Split, save_split
 

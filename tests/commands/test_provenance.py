@@ -14,8 +14,7 @@ import yaml
 from commands.provenance import Line, check
 from transfer.backbones import Backbone, Preprocessing, save_backbone
 from transfer.files import md5_of
-from transfer.heads import Head, HeadShape, build_head, save_head
-from transfer.network import ModelCard, build_classifier, save_model
+from transfer.network import Head, HeadShape, ModelCard, build_classifier, build_head, save_head, save_model
 from transfer.provenance import Provenance, record_digest
 from transfer.splits import Split, save_split
 from transfer.tensors import load_tensors, save_tensors

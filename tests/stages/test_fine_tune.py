@@ -11,9 +11,8 @@ from stages import fine_tune, train_head
 from tests.stages.conftest import CLASSES, FILES, Arena
 from transfer.backbones import load_backbone
 from transfer.errors import DataError, ParameterError, TrainingError
-from transfer.heads import load_head, save_head
 from transfer.images import Images, open_pixels
-from transfer.network import build_classifier, load_model
+from transfer.network import build_classifier, load_head, load_model, save_head
 from transfer.splits import load_labels
 
 OUTPUTS = {"model": "again.safetensors", "metrics": "again.json", "curves": "again.tsv"}

@@ -11,8 +11,7 @@ from recipes.demo import copy_pipeline
 from stages import fine_tune, train_head
 from tests.stages.conftest import FILES, Arena
 from transfer.files import md5_of
-from transfer.heads import load_head
-from transfer.network import load_card
+from transfer.network import load_card, load_head
 
 # One process for all, because it takes its time to start. Each step is a change, and then the revision is read.
 SCRIPT = """

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from stages import train_head
 from tests.stages.conftest import FILES
 from transfer.features import load_features
-from transfer.heads import build_head, load_head
+from transfer.network import build_head, load_head
 
 
 def test_the_backbone_is_bit_identical_before_and_after(arena):

@@ -6,8 +6,7 @@ from tests.transfer.healthy_run import CLASSES, changed, healthy
 from transfer.backbones import Preprocessing
 from transfer.cards import class_rows, corruption_rows, duplicate_rows, facts, image_rows, result_rows
 from transfer.evidence import Evidence
-from transfer.heads import HeadShape
-from transfer.network import ModelCard
+from transfer.network import HeadShape, ModelCard
 from transfer.provenance import Provenance
 
 

@@ -12,7 +12,6 @@ from transfer.device import choose_algorithms, fitting_in_memory
 from transfer.errors import DeviceError
 from transfer.saved_state import seed_step
 
-
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 
 

@@ -13,14 +13,18 @@ from torch import nn
 
 from transfer.backbones import Backbone, Preprocessing, load_backbone, save_backbone
 from transfer.errors import WeightsError
-from transfer.heads import Head, HeadShape, build_head, load_head, save_head
 from transfer.network import (
+    Head,
+    HeadShape,
     ModelCard,
     build_classifier,
     build_feature_extractor,
+    build_head,
     last_linear,
     load_card,
+    load_head,
     load_model,
+    save_head,
     save_model,
 )
 from transfer.provenance import Provenance

@@ -23,10 +23,9 @@ from stages import fine_tune
 from stages.run import ROOT, check_parameters
 from transfer.backbones import Backbone, Preprocessing
 from transfer.errors import InterruptedRunError, ParameterError
-from transfer.heads import HeadShape, build_head
 from transfer.images import Images
 from transfer.inference import run_over
-from transfer.network import Classifier, build_feature_extractor
+from transfer.network import Classifier, HeadShape, build_feature_extractor, build_head
 from transfer.optimizers import build_optimizer, parameter_groups
 from transfer.parallel import join, rank, share, synchronised
 from transfer.saved_state import SavedState, seed_step
