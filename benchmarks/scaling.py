@@ -94,7 +94,7 @@ def draw_scaling(path: Path, rows: list[dict[str, Any]], title: str) -> None:
     seconds.plot(images, ideal, ":", color="gray", label="proportional to the images")
     seconds.set(xscale="log", yscale="log", ylabel="seconds", title="Time")
     # Where no line runs: memory's is flat above, time's rises to the right.
-    memory.legend(fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.28))
+    memory.legend(fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.28), handlelength=4)
     seconds.legend(fontsize=8, loc="upper left")
     for axes in (memory, seconds):
         axes.set_xlabel("images")
