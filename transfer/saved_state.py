@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class SavedState:
 
     A save is written in the background, as training goes on; whoever saves does so within
     `with saved:`, which ends when the last one is on disk. A save that failed raises its OSError
-    at the next one or at that end.
+    at the next one or at that end, unless another error ended it.
     """
 
     def __init__(self, folder: Path, name: str, fingerprint: str, every_s: float = 300) -> None:
@@ -80,11 +80,12 @@ class SavedState:
     def __enter__(self) -> "SavedState":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._wait()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        with suppress(*([] if error is None else [OSError])):  # the error that is there already is the one to tell
+            self.wait()
 
-    def _wait(self) -> None:
-        """Let the save that is being written, if any, end first."""
+    def wait(self) -> None:
+        """Let the save that is being written, if any, end. Raises its OSError if it failed."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
@@ -96,7 +97,7 @@ class SavedState:
 
     def load(self) -> Any | None:
         """What the last complete save held, or None. A damaged state counts as none."""
-        self._wait()
+        self.wait()
         try:
             tensors, about = load_tensors(self.folder / STATE_FILE)
         except WeightsError:
@@ -105,7 +106,7 @@ class SavedState:
 
     def save(self, content: Any) -> None:
         """Replace the saved state by a copy of `content`, which may change once this returns."""
-        self._wait()
+        self.wait()
         skeleton, tensors = split_tensors(content)
         copies = {name: torch.empty(part.shape, dtype=part.dtype).copy_(part) for name, part in tensors.items()}
         self._writing = self._writer.submit(save_tensors, self.folder / STATE_FILE, copies, {"skeleton": skeleton})
@@ -116,8 +117,9 @@ class SavedState:
         return time.monotonic() - self._saved_at > self.every_s
 
     def discard(self) -> None:
-        """Forget the state of a run that is finished."""
-        self._wait()
+        """Forget the state of a run that is finished, whether or not it could be written."""
+        with suppress(OSError):
+            self.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -116,6 +116,7 @@ def fit(
                 if first and (stop.signal is not None or saved.due()):
                     saved.save(run.state())
                 if first and stop.signal is not None:
+                    saved.wait()
                     raise InterruptedRunError(f"{label}: stopped; run it again to go on", stop.signal)
             on_epoch(run.end_epoch())
             if first:

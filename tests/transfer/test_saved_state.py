@@ -172,10 +172,23 @@ def test_what_changes_after_a_save_is_not_in_it(tmp_path: Path) -> None:
 
 def test_a_save_that_fails_raises_at_the_end(tmp_path: Path) -> None:
     saved = SavedState(tmp_path, "run", "0")
-    saved.folder.parent.mkdir(exist_ok=True)
     saved.folder.write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(OSError, match="run-0"), saved:
         saved.save({"epoch": 1})
+    saved.save({"epoch": 1})
+    with pytest.raises(OSError, match="run-0"):
+        saved.save({"epoch": 2})
+
+
+def test_a_save_that_fails_hides_no_other_error_and_no_result(tmp_path: Path) -> None:
+    saved = SavedState(tmp_path, "run", "0")
+    saved.folder.write_text("a file where the folder should be", encoding="utf-8")
+    saved.save({"epoch": 1})
+    with pytest.raises(TrainingError, match="loss is nan"), saved:
+        raise TrainingError("loss is nan")
+    with saved:
+        saved.save({"epoch": 1})
+        saved.discard()
 
 
 def test_a_save_is_due_only_after_its_interval(tmp_path: Path) -> None:
