@@ -27,7 +27,7 @@ def mixed_precision(device: torch.device) -> AbstractContextManager:
 def choose_algorithms(device: torch.device, deterministic: bool) -> None:
     """Let torch choose algorithms that give the same bits each time on `device`, or the fastest.
 
-    On the CPU they are the same, and nothing is set: torch would load its compiler for it, which takes seconds.
+    On the CPU they are the same, and nothing is set: the mode would only fill each new tensor with NaN first.
     An operation that has no such algorithm on CUDA warns instead of failing.
     """
     if device.type == "cpu":
@@ -35,7 +35,7 @@ def choose_algorithms(device: torch.device, deterministic: bool) -> None:
     if deterministic:  # cuBLAS reads this when it starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
-    # Each new tensor filled with NaN first costs 7 % of a step; no operation here reads what it did not write.
+    # Such filling costs 7 % of a step (measured on the CPU); no operation here reads what it did not write.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     torch.backends.cudnn.benchmark = not deterministic
 
