@@ -24,7 +24,7 @@ install: .venv/installed ## Install uv if it is missing and the locked packages,
 	@touch $@
 
 demo: install ## Run the whole pipeline on handwritten digits: minutes, no GPU, no download
-	python -m recipes.demo
+	python -m commands.demo
 
 test: install ## Run the tests
 	pytest -m "not slow" -n 2
@@ -42,10 +42,10 @@ repro: install ## Run the pipeline of params.yaml; what has not changed is not r
 	dvc repro
 
 laptop: install ## Train on real CIFAR-10 on a CPU, in about half an hour (ARGS as for recipe)
-	python -m recipes laptop $(ARGS)
+	python -m commands.recipe laptop $(ARGS)
 
-recipe: install ## Run recipes/NAME.yaml as a DVC experiment: make recipe NAME=laptop ARGS="-S train.lr=0.005"
-	python -m recipes $(NAME) $(ARGS)
+recipe: install ## Run experiments/recipes/NAME.yaml as a DVC experiment: make recipe NAME=laptop ARGS="-S train.lr=0.005"
+	python -m commands.recipe $(NAME) $(ARGS)
 
 gate: install ## Fail with one line if the last evaluation misses the minimum viable accuracy
 	@python -m commands.gate
@@ -59,11 +59,11 @@ pushed: install ## Fail if an output that dvc.lock names is not in the DVC remot
 compare: install ## Judge one run against another: make compare A=main B=laptop (experiments or revisions; ARGS="--split val")
 	python -m commands.compare $(or $(A),HEAD) $(or $(B),workspace) $(ARGS)
 
-ablation: install ## Try each idea of searches/ablation.yaml on its own (ARGS="--jobs 2 -S download.url=…")
-	python -m commands.ablate $(or $(FILE),searches/ablation.yaml) $(ARGS)
+ablation: install ## Try each idea of experiments/ablation.yaml on its own (ARGS="--jobs 2 -S download.url=…")
+	python -m commands.ablate $(or $(FILE),experiments/ablation.yaml) $(ARGS)
 
-sweep: install ## Search searches/sweep.yaml, or FILE=…, by validation accuracy (ARGS="--trials 20 --jobs 2 -S …")
-	python -m commands.sweep $(or $(FILE),searches/sweep.yaml) $(ARGS)
+sweep: install ## Search experiments/sweep.yaml, or FILE=…, by validation accuracy (ARGS="--trials 20 --jobs 2 -S …")
+	python -m commands.sweep $(or $(FILE),experiments/sweep.yaml) $(ARGS)
 
 seeds: install ## Record how far figures spread from seed to seed (ARGS="--recipe laptop --seeds 0 1 2 -S …")
 	python -m commands.seeds $(ARGS)

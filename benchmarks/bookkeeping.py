@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from benchmarks.processes import ROOT, run_watched
-from transfer.files import write_json
+from transfer.runtime.files import write_json
 
 REPEATS = 3
 COLD = "cold.json"
@@ -45,7 +45,7 @@ def work_s(timings: Path) -> float:
 def measure_bookkeeping(workspace: Path, threads: int) -> dict[str, Any]:
     """Run the demo in `workspace` if it was not yet, then `dvc repro` on it with nothing to do, some times."""
     if not (workspace / COLD).exists():
-        command = [sys.executable, "-m", "recipes.demo", str(workspace)]
+        command = [sys.executable, "-m", "commands.demo", str(workspace)]
         whole = run_watched(command, threads).seconds
         write_json(workspace / COLD, {"whole_s": whole, "work_s": work_s(workspace / "state" / "timings.tsv")})
     cold = json.loads((workspace / COLD).read_text(encoding="utf-8"))

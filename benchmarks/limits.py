@@ -18,8 +18,8 @@ from benchmarks.run import STATE, show, surroundings
 from benchmarks.settings import read_settings
 from benchmarks.task import Size, make_task
 from commands.ending import exit_with
-from transfer.errors import DataError
-from transfer.files import write_json
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import write_json
 
 RESULTS = ROOT / "docs" / "performance" / "limits.json"
 PLOT = "scaling.png"
@@ -51,7 +51,7 @@ def step_part(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def resize_part(arguments: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.resizing import measure_resize
-    from transfer.splits import load_split
+    from transfer.data.splits import load_split
 
     size = Size(RESIZED_IMAGES, 100, arguments.size, arguments.batch_size, 1, 1, arguments.threads)
     settings = read_settings(make_task(STATE, size, arguments.set_param))

@@ -17,8 +17,8 @@ import yaml
 
 from benchmarks.processes import ROOT
 from benchmarks.settings import read_settings
-from transfer.errors import DataError, PipelineError
-from transfer.files import write_json
+from transfer.runtime.errors import DataError, PipelineError
+from transfer.runtime.files import write_json
 
 PHASE_1 = ["resize@train", "resize@val", "embed", "train_head"]
 NO_COUNTERPART = ["label_errors"]  # fine_tune reads what it finds; no peer does the like

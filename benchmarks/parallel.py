@@ -22,18 +22,18 @@ import yaml
 from torch import nn
 
 from stages import fine_tune
-from stages.devices import launch, processes_wanted
-from stages.run import ROOT, check_parameters
-from transfer.backbones import Backbone, Preprocessing
-from transfer.device import best_device
-from transfer.images import Images
-from transfer.network import Classifier, HeadShape, build_feature_extractor, build_head
-from transfer.optimizers import build_optimizer, parameter_groups
-from transfer.parallel import join, leave_to_first, synchronised
-from transfer.saved_state import SavedState, seed_step
-from transfer.schedules import build_schedule
-from transfer.training import Plan, fit
-from transfer.unfreezing import Unfreezing
+from transfer.devices.device import best_device
+from transfer.devices.launch import launch, processes_wanted
+from transfer.devices.processes import join, leave_to_first, synchronised
+from transfer.network.backbones import Backbone, Preprocessing
+from transfer.network.classifier import Classifier, HeadShape, build_feature_extractor, build_head
+from transfer.network.images import Images
+from transfer.runtime.files import ROOT
+from transfer.runtime.parameters import check_parameters
+from transfer.training.loop import Plan, fit
+from transfer.training.optimization import build_optimizer, build_schedule, parameter_groups
+from transfer.training.state import SavedState, seed_step
+from transfer.training.unfreezing import Unfreezing
 
 WAYS = {  # processes and threads of each
     "1 process, 1 thread": (1, 1),

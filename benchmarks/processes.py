@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.peers.measure import STARTED
-from transfer.errors import DataError
+from transfer.runtime.errors import DataError
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOK_EVERY_S = 0.5

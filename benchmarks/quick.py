@@ -20,10 +20,10 @@ from benchmarks.processes import ROOT
 from benchmarks.run import STATE, in_turn, measure, surroundings
 from benchmarks.settings import read_settings
 from benchmarks.task import Size, make_task
+from commands.demo import write_digits, write_random_weights
 from commands.ending import exit_with
-from recipes.demo import write_digits, write_random_weights
-from transfer.errors import DataError
-from transfer.files import sha256_of, write_json
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import sha256_of, write_json
 
 RECORDED = ROOT / "docs" / "performance" / "quick.json"
 PEER = "torchvision_loop"
@@ -52,7 +52,7 @@ def measure_ratios(arguments: argparse.Namespace) -> dict[str, float]:
     from benchmarks.ours import Pipeline
     from benchmarks.resizing import measure_resize
     from benchmarks.step import measure_step
-    from transfer.splits import load_split
+    from transfer.data.splits import load_split
 
     size = Size(arguments.images, 128, 64, 64, 10, 2, arguments.threads)
     settings_file = make_task(STATE, size, digits(STATE / "digits"))

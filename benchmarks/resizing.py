@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from transfer.resize import INTERPOLATIONS, resize_to_file
+from transfer.data.resize import INTERPOLATIONS, resize_to_file
 
 REPEATS = 5
 

@@ -22,9 +22,9 @@ from benchmarks.processes import ROOT, run_watched
 from benchmarks.settings import Settings, read_settings
 from benchmarks.task import Size, make_task
 from commands.ending import exit_with
-from transfer.device import best_device, hardware
-from transfer.errors import DataError
-from transfer.files import whole, write_json
+from transfer.devices.device import best_device, hardware
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import whole, write_json
 
 SYSTEMS = {
     OURS: "this pipeline",

@@ -15,8 +15,8 @@ from benchmarks.ours import Pipeline
 from benchmarks.processes import run_watched
 from benchmarks.settings import read_settings
 from benchmarks.task import Size, make_task
-from transfer.errors import DataError
-from transfer.files import write_json
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import write_json
 
 VAL_IMAGES = 100
 STEPS = 15
@@ -73,7 +73,7 @@ def measure_size(folder: Path, images: int, size: Size, assignments: list[str]) 
 
 def draw_scaling(path: Path, rows: list[dict[str, Any]], title: str) -> None:
     """Memory and time over the number of images, both axes logarithmic where a straight line means linear."""
-    from transfer.pictures import plt, save_figure
+    from transfer.pictures.sheets import plt, save_figure
 
     images = [row["images"] for row in rows]
     figure, (memory, seconds) = plt.subplots(1, 2, figsize=(10.5, 4.2))

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from transfer.files import write_json
+from transfer.runtime.files import write_json
 
 
 @dataclass(frozen=True)

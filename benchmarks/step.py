@@ -14,13 +14,13 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.settings import Settings
-from transfer.augmentation import Augmentation, Geometry, augment
-from transfer.backbones import load_backbone
-from transfer.device import best_device, choose_algorithms, mixed_precision
-from transfer.images import Images, open_pixels
-from transfer.network import Classifier, HeadShape, build_feature_extractor, build_head
-from transfer.optimizers import build_optimizer, parameter_groups
-from transfer.splits import load_labels
+from transfer.data.splits import load_labels
+from transfer.devices.device import best_device, choose_algorithms, mixed_precision
+from transfer.network.backbones import load_backbone
+from transfer.network.classifier import Classifier, HeadShape, build_feature_extractor, build_head
+from transfer.network.images import Images, open_pixels
+from transfer.training.augmentation import Augmentation, Geometry, augment
+from transfer.training.optimization import build_optimizer, parameter_groups
 
 MATRIX = 2048
 PAIRS = 15

@@ -13,10 +13,10 @@ import yaml
 from benchmarks.ours import Pipeline
 from benchmarks.processes import ROOT
 from benchmarks.settings import Settings, write_settings
-from recipes.overrides import merge
-from transfer.errors import DataError, ParameterError
-from transfer.files import whole
-from transfer.splits import load_labels
+from commands.overrides import merge
+from transfer.data.splits import load_labels
+from transfer.runtime.errors import DataError, ParameterError
+from transfer.runtime.files import whole
 
 FETCHED = ["download", "backbone"]
 TEST_IMAGES = 200

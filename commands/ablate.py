@@ -1,4 +1,4 @@
-"""Try each idea of a file on its own against one plain run: `python -m commands.ablate searches/ablation.yaml`.
+"""Try each idea of a file on its own against one plain run: `python -m commands.ablate experiments/ablation.yaml`.
 
 Every idea is a DVC experiment, NAME-IDEA; one that is there already is not run again, so that a stopped ablation
 goes on. What is judged is the validation split, image by image. Options after the file go to every experiment.
@@ -15,7 +15,7 @@ from commands.compare import compare_runs
 from commands.ending import exit_with
 from commands.searches import Search, check_keys, read_search
 from commands.trials import Trial, add_options, run_trials, shared_parameters
-from transfer.comparison import SIGNIFICANT, Comparison
+from transfer.comparison.paired import SIGNIFICANT, Comparison
 
 
 class Ablation(Search):
@@ -82,7 +82,7 @@ def main(root: Path, path: Path, jobs: int, more: tuple[str, ...]) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m commands.ablate", description=__doc__)
-    parser.add_argument("file", type=Path, help="YAML file of the search, such as searches/ablation.yaml")
+    parser.add_argument("file", type=Path, help="YAML file of the search, such as experiments/ablation.yaml")
     add_options(parser)
     arguments = parser.parse_args()
     exit_with(lambda: main(Path(), arguments.file, arguments.jobs, shared_parameters(arguments)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from commands.ending import exit_with
 from commands.revisions import read, resolve
-from transfer.comparison import Comparison, compare_names
+from transfer.comparison.paired import Comparison, compare_names
 
 ANSWERS = {"test": "metrics/confusion.tsv", "val": "metrics/val_confusion.tsv"}
 SPLITS = "metrics/subsample.json"

@@ -6,7 +6,7 @@ from typing import Never
 
 from dvc.exceptions import DvcException
 
-from transfer.errors import PipelineError
+from transfer.runtime.errors import PipelineError
 
 
 def exit_with(work: Callable[[], int]) -> Never:

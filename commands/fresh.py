@@ -17,7 +17,7 @@ from dvc.stage import PipelineStage
 from dvc.utils.flatten import flatten
 
 from commands.ending import exit_with
-from transfer.errors import DataError
+from transfer.runtime.errors import DataError
 
 LOCK = "dvc.lock"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stages.run import Group, load_parameters
-from transfer.errors import DataError, PipelineError
+from transfer.runtime.errors import DataError, PipelineError
+from transfer.runtime.parameters import Group, load_parameters
 
 WEAKEST = 3
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from dvc.repo import Repo
 
-from transfer.errors import DataError
-from transfer.files import md5_of
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import md5_of
 
 
 def cache_folder(root: Path) -> Path:

@@ -16,12 +16,12 @@ from dvc.repo import Repo
 from dvc.utils.flatten import flatten
 
 from commands.ending import exit_with
+from commands.parallel_coordinates import parallel_coordinates
 from commands.revisions import experiments, git, read
 from commands.trials import error_line
-from transfer.errors import DataError
-from transfer.files import whole
-from transfer.page import as_markdown, fill_in
-from transfer.parallel_coordinates import parallel_coordinates
+from transfer.report.page import as_markdown, fill_in
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import whole
 
 TEMPLATE = Path(__file__).with_name("leaderboard.html.j2")
 WHY = "Sorted by validation accuracy: a run chosen for its test accuracy would owe part of it to luck."

@@ -7,16 +7,26 @@ import numpy as np
 
 from commands.kept import cache_folder, digest_of, kept
 from stages.grad_cam import Parameters
-from stages.run import check_parameters
-from transfer.cam import TITLES, choose_layer, explain
-from transfer.change_pictures import View, answer_strip, heat_map_pairs, learning_curves, sample
-from transfer.change_report import BROKEN, CURVES, GRAD_CAM, MENDED, OTHER_IMAGES, PICTURES, Run, answers, same_images
-from transfer.device import best_device
-from transfer.errors import DataError, PipelineError
-from transfer.images import Images, open_pixels
-from transfer.network import load_model
-from transfer.report import PHASES
-from transfer.splits import Split, load_split
+from transfer.comparison.pictures import View, answer_strip, heat_map_pairs, learning_curves, sample
+from transfer.comparison.sections import (
+    BROKEN,
+    CURVES,
+    GRAD_CAM,
+    MENDED,
+    OTHER_IMAGES,
+    PICTURES,
+    Run,
+    answers,
+    same_images,
+)
+from transfer.data.splits import Split, load_split
+from transfer.devices.device import best_device
+from transfer.explanation.cam import TITLES, choose_layer, explain
+from transfer.network.classifier import load_model
+from transfer.network.images import Images, open_pixels
+from transfer.report.sections import PHASES
+from transfer.runtime.errors import DataError, PipelineError
+from transfer.runtime.parameters import check_parameters
 
 SPLIT, PIXELS, MODEL = "data/splits/test.npz", "data/resized/test.npy", "models/model.safetensors"
 STRIP_IMAGES, HEAT_MAPS = 20, 6

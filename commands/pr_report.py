@@ -18,16 +18,16 @@ from pydantic import ValidationError
 
 from commands.ending import exit_with
 from commands.revisions import WORKSPACE, git, listed, read, resolve
-from transfer.change_report import PICTURES, Run, judged, paired, sections, shortened, verdict
-from transfer.changes import SeedSpread
-from transfer.errors import DataError
-from transfer.evidence import Evidence, read_table
-from transfer.files import whole
-from transfer.page import fill_in
-from transfer.report import Section
+from transfer.comparison.changes import SeedSpread
+from transfer.comparison.sections import PICTURES, Run, judged, paired, sections, shortened, verdict
+from transfer.report.evidence import Evidence, read_table
+from transfer.report.page import fill_in
+from transfer.report.sections import Section
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import whole
 
-TEMPLATE = Path(__file__).resolve().parent.parent / "stages/report.md.j2"
-SPREAD = "searches/seed_spread.json"
+TEMPLATE = Path(__file__).resolve().parent.parent / "transfer/report/templates/report.md.j2"
+SPREAD = "experiments/seed_spread.json"
 WITH_PICTURES = 'ARGS="--pictures state/pr-report --output state/pr-report.md" draws them.'
 LONGEST = 65_000  # characters; GitHub takes 65,536 in a comment
 MOST_ROWS = (200, 50, 15, 5)  # of a table, the most that leave the report short enough

@@ -17,12 +17,12 @@ from dvc.utils.serialize import parse_yaml
 
 from commands.ending import exit_with
 from commands.revisions import WORKSPACE, read
-from transfer.backbones import load_backbone
-from transfer.files import md5_of
-from transfer.network import Head, ModelCard, load_card, load_head
-from transfer.provenance import Provenance, record_digest
-from transfer.splits import load_labels
-from transfer.tensors import load_tensors
+from transfer.data.splits import load_labels
+from transfer.network.backbones import load_backbone
+from transfer.network.classifier import Head, ModelCard, load_card, load_head
+from transfer.network.provenance import Provenance, record_digest
+from transfer.network.tensors import load_tensors
+from transfer.runtime.files import md5_of
 
 DIRTY = "-dirty"
 

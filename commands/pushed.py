@@ -8,7 +8,7 @@ from dvc.repo import Repo
 from commands.ending import exit_with
 from commands.fresh import LOCK, recorded_stages
 from commands.verify import recorded_outputs
-from transfer.errors import DataError
+from transfer.runtime.errors import DataError
 
 
 def not_in_remote(root: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Files of searches/: what all experiments of an ablation or a sweep have in common."""
+"""Files of experiments/: what all experiments of an ablation or a sweep have in common."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from recipes.overrides import merge, read_recipe
-from transfer.errors import ParameterError
+from commands.overrides import merge, read_recipe
+from transfer.runtime.errors import ParameterError
 
 
 def laid_over(overrides: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Run the same parameters with several seeds and record how far the figures spread: `python -m commands.seeds`.
 
 Every seed is a DVC experiment; one that is there already is not run again. What is written, by default
-searches/seed_spread.json, says how much of a change could be chance: see `make pr-report`.
+experiments/seed_spread.json, says how much of a change could be chance: see `make pr-report`.
 """
 
 import argparse
@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from commands.ending import exit_with
+from commands.overrides import read_recipe
 from commands.revisions import experiments, read
 from commands.trials import Trial, add_options, run_trials, shared_parameters
-from recipes.overrides import read_recipe
-from transfer.evidence import leaves
-from transfer.files import write_json
+from transfer.report.evidence import leaves
+from transfer.runtime.files import write_json
 
 FIGURES = ("metrics/fine_tune.json", "metrics/evaluate.json")
 
@@ -57,7 +57,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m commands.seeds", description=__doc__)
     parser.add_argument("--recipe", help="of recipes/; params.yaml as it is without one")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="two or more (default 0 1 2)")
-    parser.add_argument("--output", type=Path, default=Path("searches/seed_spread.json"), help="(default %(default)s)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("experiments/seed_spread.json"), help="(default %(default)s)"
+    )
     add_options(parser)
     arguments = parser.parse_args()
     if len(set(arguments.seeds)) < 2:

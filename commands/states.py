@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from transfer.errors import TrainingError
-from transfer.saved_state import STATE_FILE, only_one
+from transfer.runtime.errors import TrainingError
+from transfer.training.state import STATE_FILE, only_one
 
 
 def main(folder: Path, remove: bool) -> int:

@@ -1,4 +1,4 @@
-"""Search a space of parameters for the best validation accuracy: `python -m commands.sweep searches/sweep.yaml`.
+"""Search a space of parameters for the best validation accuracy: `python -m commands.sweep experiments/sweep.yaml`.
 
 Every trial is a DVC experiment, NAME-0, NAME-1 and so on, and the experiments are all the memory that the search
 has: the same command goes on where it stopped, and a larger --trials goes further.
@@ -19,7 +19,7 @@ from commands.ending import exit_with
 from commands.revisions import experiments, read
 from commands.searches import Search, check_keys, read_search
 from commands.trials import Trial, add_options, run_trials, shared_parameters
-from transfer.evidence import leaves
+from transfer.report.evidence import leaves
 
 METRICS = "metrics/fine_tune.json"
 
@@ -138,7 +138,7 @@ def main(root: Path, path: Path, trials: int, jobs: int, more: tuple[str, ...]) 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m commands.sweep", description=__doc__)
-    parser.add_argument("file", type=Path, help="YAML file of the search, such as searches/sweep.yaml")
+    parser.add_argument("file", type=Path, help="YAML file of the search, such as experiments/sweep.yaml")
     parser.add_argument("--trials", type=int, default=20, help="in all, those that are there included (default 20)")
     add_options(parser)
     arguments = parser.parse_args()

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from commands.overrides import as_set_params
 from commands.revisions import experiments
-from recipes.overrides import as_set_params
 
 LOCKED = "Unable to acquire lock"  # DVC's words when two experiments begin or end at the same moment
 STARTED = "Reproducing experiment"  # and these, once it has a workspace of its own

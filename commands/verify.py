@@ -12,7 +12,7 @@ import yaml
 from dvc.repo import Repo
 from tqdm import tqdm
 
-from transfer.files import md5_of
+from transfer.runtime.files import md5_of
 
 
 def recorded_outputs(lock: Path) -> dict[Path, tuple[str, str]]:

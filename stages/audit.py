@@ -7,19 +7,19 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from stages.devices import run_on_devices
-from stages.run import Group
-from transfer import audit
-from transfer.audit_sheet import audit_sheet, first_of_classes
-from transfer.audit_verdict import check, verdict
-from transfer.cam import Method, choose_layer, explain
-from transfer.device import best_device
-from transfer.files import write_json, write_tsv
-from transfer.foreground import REJECTED, TAKEN, counterfactuals, find_objects
-from transfer.images import Images, open_pixels
-from transfer.inference import run_over
-from transfer.network import load_model
-from transfer.splits import load_labels
+from transfer.data.splits import load_labels
+from transfer.devices.device import best_device
+from transfer.devices.launch import run_on_devices
+from transfer.explanation import audit
+from transfer.explanation.cam import Method, choose_layer, explain
+from transfer.explanation.objects import REJECTED, TAKEN, counterfactuals, find_objects
+from transfer.explanation.sheet import audit_sheet, first_of_classes
+from transfer.explanation.verdict import check, verdict
+from transfer.network.classifier import load_model
+from transfer.network.images import Images, open_pixels
+from transfer.network.inference import run_over
+from transfer.runtime.files import write_json, write_tsv
+from transfer.runtime.parameters import Group
 
 
 class GradCam(Group):

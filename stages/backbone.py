@@ -4,11 +4,12 @@ from argparse import Namespace
 
 from pydantic import Field
 
-from stages.run import Group, run
-from transfer.backbones import Backbone, published_weights, read_state_dict, save_backbone
-from transfer.errors import WeightsError
-from transfer.fetch import fetch
-from transfer.files import sha256_of, write_json
+from transfer.network.backbones import Backbone, published_weights, read_state_dict, save_backbone
+from transfer.runtime.command import run
+from transfer.runtime.errors import WeightsError
+from transfer.runtime.files import sha256_of, write_json
+from transfer.runtime.parameters import Group
+from transfer.sources.fetch import fetch
 
 
 class BackboneParameters(Group):

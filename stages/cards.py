@@ -2,14 +2,15 @@
 
 from argparse import Namespace
 
-from stages.evidence import read_evidence
-from stages.run import Group, run
-from transfer.cards import facts
-from transfer.errors import DataError
-from transfer.files import sha256_of, whole
-from transfer.network import load_card
-from transfer.page import fill_in
-from transfer.resize import Interpolation
+from transfer.data.resize import Interpolation
+from transfer.network.classifier import load_card
+from transfer.report.cards import facts
+from transfer.report.page import fill_in
+from transfer.report.read_evidence import read_evidence
+from transfer.runtime.command import run
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import sha256_of, whole
+from transfer.runtime.parameters import Group
 
 MODEL_CARD, DATA_CARD = "README.md", "data_card.md"  # where a model hub, or a reader, looks first
 

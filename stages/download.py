@@ -7,11 +7,12 @@ from argparse import Namespace
 
 from pydantic import Field
 
-from stages.run import Group, run
-from transfer.cifar import read_archive, save_images
-from transfer.errors import ArchiveError, DownloadError
-from transfer.fetch import fetch
-from transfer.files import sha256_of, write_json
+from transfer.runtime.command import run
+from transfer.runtime.errors import ArchiveError, DownloadError
+from transfer.runtime.files import sha256_of, write_json
+from transfer.runtime.parameters import Group
+from transfer.sources.cifar import read_archive, save_images
+from transfer.sources.fetch import fetch
 
 
 class Download(Group):

@@ -6,16 +6,16 @@ from pathlib import Path
 from pydantic import Field
 from torch import nn
 
-from stages.devices import run_on_devices
-from stages.run import Group
-from transfer.backbones import Preprocessing, load_backbone
-from transfer.device import best_device
-from transfer.features import Features, save_features
-from transfer.images import Images, open_pixels
-from transfer.inference import run_over
-from transfer.network import build_feature_extractor
-from transfer.parallel import leave_to_first
-from transfer.splits import load_labels
+from transfer.data.features import Features, save_features
+from transfer.data.splits import load_labels
+from transfer.devices.device import best_device
+from transfer.devices.launch import run_on_devices
+from transfer.devices.processes import leave_to_first
+from transfer.network.backbones import Preprocessing, load_backbone
+from transfer.network.classifier import build_feature_extractor
+from transfer.network.images import Images, open_pixels
+from transfer.network.inference import run_over
+from transfer.runtime.parameters import Group
 
 
 class Embed(Group):

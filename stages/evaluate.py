@@ -10,22 +10,29 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from stages.devices import run_on_devices
-from stages.run import Group
-from transfer.calibration import accuracy_at, calibration, fit_temperature, reliability, risk_coverage, risks, scale
-from transfer.classes import class_labels, confusion_counts
-from transfer.clusters import CLUSTER_COLUMNS, clusters
-from transfer.confusion import PAIR_COLUMNS, pairs
-from transfer.device import best_device
-from transfer.files import write_arrays, write_json, write_tsv
-from transfer.images import Images, open_pixels
-from transfer.inference import view_probabilities
-from transfer.label_errors import SUSPECT_COLUMNS, accuracy_without, suspect_rows, suspects
-from transfer.network import load_model
-from transfer.parallel import leave_to_first
-from transfer.pictures import error_sheet, prediction_grid, spread, suspect_sheet
-from transfer.scores import CLASS_COLUMNS, group_gap, score
-from transfer.splits import Split, load_split
+from transfer.data.classes import CLUSTER_COLUMNS, class_labels, clusters, confusion_counts
+from transfer.data.splits import Split, load_split
+from transfer.devices.device import best_device
+from transfer.devices.launch import run_on_devices
+from transfer.devices.processes import leave_to_first
+from transfer.evaluation.calibration import (
+    accuracy_at,
+    calibration,
+    fit_temperature,
+    reliability,
+    risk_coverage,
+    risks,
+    scale,
+)
+from transfer.evaluation.label_errors import SUSPECT_COLUMNS, accuracy_without, suspect_rows, suspects
+from transfer.evaluation.pairs import PAIR_COLUMNS, pairs
+from transfer.evaluation.scores import CLASS_COLUMNS, group_gap, score
+from transfer.network.classifier import load_model
+from transfer.network.images import Images, open_pixels
+from transfer.network.inference import view_probabilities
+from transfer.pictures.sheets import error_sheet, prediction_grid, spread, suspect_sheet
+from transfer.runtime.files import write_arrays, write_json, write_tsv
+from transfer.runtime.parameters import Group
 
 SHEET_IMAGES = 40
 

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from stages.run import Group, run
-from transfer.data_pictures import example_sheet, interpolation_sheet, mean_sheet
-from transfer.errors import DataError
-from transfer.exploration import (
+from transfer.data.splits import Split, load_split
+from transfer.evaluation.pixels import (
     CHANNELS,
     COMPARED,
     DETAIL_FROM,
@@ -21,8 +19,11 @@ from transfer.exploration import (
     pixel_statistics,
     share_closer,
 )
-from transfer.files import write_json, write_tsv
-from transfer.splits import Split, load_split
+from transfer.pictures.data import example_sheet, interpolation_sheet, mean_sheet
+from transfer.runtime.command import run
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import write_json, write_tsv
+from transfer.runtime.parameters import Group
 
 
 class Explore(Group):

@@ -10,29 +10,26 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.curves import live_log, write_results
-from stages.devices import run_on_devices
-from stages.provenance import read_provenance
-from stages.run import Group, fingerprint
-from transfer.augmentation import Augmentation, Geometry, augment, build_mix, scaled_down
-from transfer.backbones import Preprocessing, load_backbone
-from transfer.class_weights import weights_by_name, weights_from_recall
-from transfer.classes import class_labels, confusion_counts
-from transfer.clusters import clusters
-from transfer.device import best_device, choose_algorithms
-from transfer.errors import DataError, ParameterError
-from transfer.files import open_arrays
-from transfer.hard_examples import Order, shuffled, with_hard_batches
-from transfer.images import Images, open_pixels
-from transfer.inference import run_over
-from transfer.network import Classifier, ModelCard, build_classifier, load_head, save_model
-from transfer.optimizers import build_optimizer, parameter_groups
-from transfer.parallel import leave_to_first, share, synchronised, world_size
-from transfer.saved_state import SavedState, only_one
-from transfer.schedules import ScheduleName, build_schedule
-from transfer.splits import load_labels
-from transfer.training import Plan, Task, fit
-from transfer.unfreezing import Unfreezing, Wave, last_stages
+from transfer.data.classes import class_labels, clusters, confusion_counts
+from transfer.data.splits import load_labels
+from transfer.devices.device import best_device, choose_algorithms
+from transfer.devices.launch import run_on_devices
+from transfer.devices.processes import leave_to_first, share, synchronised, world_size
+from transfer.network.backbones import Preprocessing, load_backbone
+from transfer.network.classifier import Classifier, ModelCard, build_classifier, load_head, save_model
+from transfer.network.images import Images, open_pixels
+from transfer.network.inference import run_over
+from transfer.network.make_provenance import read_provenance
+from transfer.runtime.errors import DataError, ParameterError
+from transfer.runtime.files import open_arrays
+from transfer.runtime.parameters import Group
+from transfer.training.augmentation import Augmentation, Geometry, augment, build_mix, scaled_down
+from transfer.training.hard_examples import Order, shuffled, weights_by_name, weights_from_recall, with_hard_batches
+from transfer.training.log import live_log, write_results
+from transfer.training.loop import Plan, Task, fit
+from transfer.training.optimization import ScheduleName, build_optimizer, build_schedule, parameter_groups
+from transfer.training.state import SavedState, fingerprint, only_one
+from transfer.training.unfreezing import Unfreezing, Wave, last_stages
 
 INPUTS = ["backbone", "head", "train_split", "train_pixels", "val_split", "val_pixels", "suspects"]
 VALIDATION_BATCH = 250  # forward only, so it changes nothing but memory

@@ -5,15 +5,15 @@ from argparse import Namespace
 import numpy as np
 from pydantic import Field
 
-from stages.devices import run_on_devices
-from stages.run import Group
-from transfer.cam import TITLES, Method, choose_layer, explain
-from transfer.device import best_device
-from transfer.files import open_arrays
-from transfer.images import Images, open_pixels
-from transfer.network import load_model
-from transfer.pictures import Compared, Explained, heat_map_sheet
-from transfer.splits import load_split
+from transfer.data.splits import load_split
+from transfer.devices.device import best_device
+from transfer.devices.launch import run_on_devices
+from transfer.explanation.cam import TITLES, Method, choose_layer, explain
+from transfer.network.classifier import load_model
+from transfer.network.images import Images, open_pixels
+from transfer.pictures.sheets import Compared, Explained, heat_map_sheet
+from transfer.runtime.files import open_arrays
+from transfer.runtime.parameters import Group
 
 PAIRS, ERRORS_A_PAIR = 5, 3
 

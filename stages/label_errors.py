@@ -9,13 +9,14 @@ from argparse import Namespace
 import numpy as np
 from pydantic import Field
 
-from stages.run import Group, run
-from transfer.errors import DataError
-from transfer.features import load_features
-from transfer.files import write_arrays, write_tsv
-from transfer.label_errors import SUSPECT_COLUMNS, cross_validated, suspect_rows, suspects
-from transfer.pictures import suspect_sheet
-from transfer.splits import load_split
+from transfer.data.features import load_features
+from transfer.data.splits import load_split
+from transfer.evaluation.label_errors import SUSPECT_COLUMNS, cross_validated, suspect_rows, suspects
+from transfer.pictures.sheets import suspect_sheet
+from transfer.runtime.command import run
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import write_arrays, write_tsv
+from transfer.runtime.parameters import Group
 
 
 class LabelErrors(Group):

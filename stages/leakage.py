@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from stages.devices import run_on_devices
-from stages.run import Group
-from transfer.backbones import load_backbone
-from transfer.data_pictures import pair_sheet
-from transfer.device import best_device
-from transfer.duplicates import Looks, Pair, Thresholds, accuracy_without, find_duplicates
-from transfer.errors import DataError
-from transfer.features import load_features
-from transfer.files import open_arrays, write_json, write_tsv
-from transfer.images import Images, open_pixels
-from transfer.inference import run_over
-from transfer.network import build_feature_extractor
-from transfer.splits import Split, load_split
+from transfer.data.features import load_features
+from transfer.data.splits import Split, load_split
+from transfer.devices.device import best_device
+from transfer.devices.launch import run_on_devices
+from transfer.evaluation.duplicates import Looks, Pair, Thresholds, accuracy_without, find_duplicates
+from transfer.network.backbones import load_backbone
+from transfer.network.classifier import build_feature_extractor
+from transfer.network.images import Images, open_pixels
+from transfer.network.inference import run_over
+from transfer.pictures.data import pair_sheet
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import open_arrays, write_json, write_tsv
+from transfer.runtime.parameters import Group
 
 SPLITS = ("train", "val", "test")
 # Pictures of the pairs that matter most come first.

@@ -8,14 +8,15 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from stages.evidence import read_evidence
-from stages.run import Group, run
-from transfer.device import best_device, hardware
-from transfer.diagnosis import gate
-from transfer.errors import DataError
-from transfer.files import sha256_of, whole
-from transfer.page import fill_in, inlined
-from transfer.report import sections
+from transfer.devices.device import best_device, hardware
+from transfer.report.findings import gate
+from transfer.report.page import fill_in, inlined
+from transfer.report.read_evidence import read_evidence
+from transfer.report.sections import sections
+from transfer.runtime.command import run
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import sha256_of, whole
+from transfer.runtime.parameters import Group
 
 
 class Parameters(Group):

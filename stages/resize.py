@@ -4,9 +4,10 @@ from argparse import Namespace
 
 from pydantic import Field
 
-from stages.run import Group, run
-from transfer.resize import Interpolation, resize_to_file
-from transfer.splits import load_split
+from transfer.data.resize import Interpolation, resize_to_file
+from transfer.data.splits import load_split
+from transfer.runtime.command import run
+from transfer.runtime.parameters import Group
 
 
 class Resize(Group):

@@ -9,17 +9,17 @@ import torch
 from pydantic import Field
 from tqdm import tqdm
 
-from stages.devices import run_on_devices
-from stages.run import Group
-from transfer.corruption_chart import Estimate, corruption_chart
-from transfer.corruptions import CORRUPTIONS, STRENGTHS, corrupted
-from transfer.device import best_device, mixed_precision
-from transfer.files import write_json, write_tsv
-from transfer.images import Images
-from transfer.network import Classifier, ModelCard, load_model
-from transfer.resize import Interpolation, resized
-from transfer.scores import wilson_interval
-from transfer.splits import load_split, stratified_positions
+from transfer.data.resize import Interpolation, resized
+from transfer.data.splits import load_split, stratified_positions
+from transfer.devices.device import best_device, mixed_precision
+from transfer.devices.launch import run_on_devices
+from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
+from transfer.evaluation.scores import wilson_interval
+from transfer.network.classifier import Classifier, ModelCard, load_model
+from transfer.network.images import Images
+from transfer.pictures.corruptions import Estimate, corruption_chart
+from transfer.runtime.files import write_json, write_tsv
+from transfer.runtime.parameters import Group
 
 
 class Evaluate(Group):

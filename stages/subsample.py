@@ -7,11 +7,12 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from stages.run import Group, run
-from transfer.cifar import LabelledImages, load_images
-from transfer.errors import DataError
-from transfer.files import write_json
-from transfer.splits import Split, save_split, stratified_positions
+from transfer.data.splits import Split, save_split, stratified_positions
+from transfer.runtime.command import run
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import write_json
+from transfer.runtime.parameters import Group
+from transfer.sources.cifar import LabelledImages, load_images
 
 
 class Subsample(Group):

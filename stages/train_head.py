@@ -10,17 +10,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.curves import live_log, write_results
-from stages.devices import run_on_devices
-from stages.provenance import read_provenance
-from stages.run import Group, fingerprint
-from transfer.device import best_device, choose_algorithms
-from transfer.features import Features, draw_views, load_features
-from transfer.network import Head, HeadShape, build_head, save_head
-from transfer.optimizers import build_optimizer, parameter_groups
-from transfer.saved_state import SavedState, only_one, seed_step
-from transfer.schedules import ScheduleName, build_schedule
-from transfer.training import Plan, Task, fit
+from transfer.data.features import Features, draw_views, load_features
+from transfer.devices.device import best_device, choose_algorithms
+from transfer.devices.launch import run_on_devices
+from transfer.network.classifier import Head, HeadShape, build_head, save_head
+from transfer.network.make_provenance import read_provenance
+from transfer.runtime.parameters import Group
+from transfer.training.log import live_log, write_results
+from transfer.training.loop import Plan, Task, fit
+from transfer.training.optimization import ScheduleName, build_optimizer, build_schedule, parameter_groups
+from transfer.training.state import SavedState, fingerprint, only_one, seed_step
 
 INPUTS = ["train_features", "val_features"]
 ORIGINS = ["backbone", "train_split", "val_split"]  # what the features were made of, for the provenance alone

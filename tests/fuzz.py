@@ -23,10 +23,10 @@ from pathlib import Path
 
 import yaml
 
-from recipes.demo import ROOT
-from stages.run import Group, load_parameters
-from transfer.cifar import CLASSES, FOLDER, RECORD_BYTES, TEST, read_archive
-from transfer.errors import PipelineError
+from commands.demo import ROOT
+from transfer.runtime.errors import PipelineError
+from transfer.runtime.parameters import Group, load_parameters
+from transfer.sources.cifar import CLASSES, FOLDER, RECORD_BYTES, TEST, read_archive
 
 MODULES = [importlib.import_module(f"stages.{path.stem}") for path in sorted((ROOT / "stages").glob("*.py"))]
 STAGES = [module for module in MODULES if hasattr(module, "Parameters")]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.settings import Settings, read_settings
-from transfer.files import write_json
+from transfer.runtime.files import write_json
 
 STARTED = "BENCHMARK_STARTED"  # set by whoever starts the process, seconds since the epoch
 

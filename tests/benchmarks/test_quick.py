@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.quick import judge
-from transfer.errors import DataError
+from transfer.runtime.errors import DataError
 
 MEASURED = {"phase 1": 6.0, "phase 2": 1.2}
 

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.run import in_turn
 from benchmarks.task import Size, parameters_for, read_overrides
-from transfer.errors import ParameterError
+from transfer.runtime.errors import ParameterError
 
 SIZE = Size(images=128, val_images=64, size_px=32, batch_size=64, head_epochs=3, epochs=2, threads=1)
 

@@ -20,14 +20,13 @@ from torchvision.models import resnet18
 
 from commands.pr_report import LONGEST, main
 from commands.verify import md5_of
-from stages.run import ROOT
-from tests.transfer.healthy_run import curve
-from transfer.backbones import Preprocessing
-from transfer.errors import DataError
-from transfer.files import write_json, write_tsv
-from transfer.network import Classifier, HeadShape, ModelCard, build_head, save_model
-from transfer.provenance import Provenance
-from transfer.splits import Split, save_split
+from tests.transfer.training.healthy_run import curve
+from transfer.data.splits import Split, save_split
+from transfer.network.backbones import Preprocessing
+from transfer.network.classifier import Classifier, HeadShape, ModelCard, build_head, save_model
+from transfer.network.provenance import Provenance
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import ROOT, write_json, write_tsv
 
 CLASSES = ("zero|0", "*one*", "<two>")  # special to Markdown, tables and HTML
 IMAGES = 60
@@ -204,16 +203,16 @@ def test_a_metric_that_is_gone_or_new_is_named(repository: Path, capsys: pytest.
 def test_the_noise_between_seeds_is_told_where_it_is_recorded(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "is not recorded (searches/seed_spread.json)" in report(repository, capsys)
+    assert "is not recorded (experiments/seed_spread.json)" in report(repository, capsys)
     spread = {"metrics": {"accuracy": {"mean": 0.5, "std": 0.1}, "macro_f1": {"mean": 0.5, "std": 0.11}}}
     (repository / "searches").mkdir()
-    write_json(repository / "searches/seed_spread.json", {**spread, "seeds": [0, 1, 2], "recipe": "laptop"})
+    write_json(repository / "experiments/seed_spread.json", {**spread, "seeds": [0, 1, 2], "recipe": "laptop"})
     found = {row[0]: row[4] for row in rows(report(repository, capsys), "Metrics")}
     assert found["evaluate.accuracy"] == "beyond the noise between seeds"  # 0.3 against 2 √2 × 0.1
     assert found["evaluate.macro_f1"] == "within"
     assert found["evaluate.mva_met"] == "not recorded"
-    (repository / "searches/seed_spread.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(DataError, match=r"searches/seed_spread.json: not readable \(Field required\)"):
+    (repository / "experiments/seed_spread.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match=r"experiments/seed_spread.json: not readable \(Field required\)"):
         main(repository, "main", "workspace", None, None)
 
 

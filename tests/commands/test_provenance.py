@@ -12,12 +12,12 @@ import torchvision
 import yaml
 
 from commands.provenance import Line, check
-from transfer.backbones import Backbone, Preprocessing, save_backbone
-from transfer.files import md5_of
-from transfer.network import Head, HeadShape, ModelCard, build_classifier, build_head, save_head, save_model
-from transfer.provenance import Provenance, record_digest
-from transfer.splits import Split, save_split
-from transfer.tensors import load_tensors, save_tensors
+from transfer.data.splits import Split, save_split
+from transfer.network.backbones import Backbone, Preprocessing, save_backbone
+from transfer.network.classifier import Head, HeadShape, ModelCard, build_classifier, build_head, save_head, save_model
+from transfer.network.provenance import Provenance, record_digest
+from transfer.network.tensors import load_tensors, save_tensors
+from transfer.runtime.files import md5_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLASSES = ("cat", "dog", "frog")

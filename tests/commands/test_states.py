@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from transfer.saved_state import SavedState, only_one
+from transfer.training.state import SavedState, only_one
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -44,7 +44,7 @@ def change_stage(workspace: Path, key: str, entry: str, add: bool) -> None:
     ("key", "entry", "finding"),
     [
         ("deps", "${paths.images}", "undeclared read of data/raw/images.npz"),
-        ("deps", "transfer/splits.py", "undeclared module transfer/splits.py"),
+        ("deps", "transfer/data/splits.py", "undeclared module transfer/data/splits.py"),
         ("outs", "${paths.splits}/val.npz", "undeclared write of data/splits/val.npz"),
         ("metrics", "${paths.metrics}/subsample.json", "undeclared write of metrics/subsample.json"),
         ("params", "seed", "undeclared parameter seed"),
@@ -61,7 +61,7 @@ def test_what_is_left_out_of_dvc_yaml_is_found(
     ("key", "entry", "finding"),
     [
         ("deps", "models/backbone.safetensors", "unused dependency models/backbone.safetensors"),
-        ("deps", "transfer/images.py", "unused dependency transfer/images.py"),
+        ("deps", "transfer/network/images.py", "unused dependency transfer/network/images.py"),
         ("outs", "data/more.npz", "output never written data/more.npz"),
         ("params", "train.lr", "unused parameter train.lr"),
         ("params", "resize", "unused parameter resize"),
@@ -81,7 +81,7 @@ IN_PARAMETERS = "class Parameters(Group):\n"
     [
         (IN_MAIN, "    open('models/backbone.safetensors', 'rb').close()\n", "read of models/backbone.safetensors"),
         (IN_MAIN, "    np.load('data/predictions.npz')\n", "read of data/predictions.npz"),
-        (IN_MAIN, "    from transfer.tensors import load_tensors\n", "module transfer/tensors.py"),
+        (IN_MAIN, "    from transfer.network.tensors import load_tensors\n", "module transfer/network/tensors.py"),
         (IN_MAIN, "    import os; os.rename('models/head.safetensors', 'metrics/n')\n", "write of metrics/n"),
         (IN_MAIN, "    np.save('data/more.npy', np.zeros(3))\n", "write of data/more.npy"),
         (IN_PARAMETERS, "    resize: dict\n", "parameter resize"),

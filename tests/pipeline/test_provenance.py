@@ -6,7 +6,7 @@ import pytest
 
 from commands.provenance import check
 from tests.pipeline.workspace import git, read_yaml
-from transfer.tensors import load_tensors
+from transfer.network.tensors import load_tensors
 
 MODEL, HEAD = Path("models/model.safetensors"), Path("models/head.safetensors")
 

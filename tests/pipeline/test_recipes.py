@@ -8,9 +8,9 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import load_yaml
 
-from recipes.overrides import as_set_params, merge, read_recipe, recipe_names
-from stages.run import check_parameters
+from commands.overrides import as_set_params, merge, read_recipe, recipe_names
 from tests.pipeline.workspace import ROOT, read_yaml
+from transfer.runtime.parameters import check_parameters
 
 LISTS = {"groups": {"rigid": ["cat"]}, "evaluate": {"expected_pairs": [["cat", "dog"], ["bird", "cat"]]}}
 

@@ -13,8 +13,8 @@ import pytest
 from dvc.repo import Repo
 
 from tests.pipeline.workspace import ROOT, dvc, graph_of, read_yaml, set_parameter, stages_of, stages_run
-from transfer.evidence import leaves
-from transfer.files import sha256_of
+from transfer.report.evidence import leaves
+from transfer.runtime.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
 FROM_EVALUATE = ["evaluate", "leakage", "grad_cam", "report", "cards"]
@@ -109,12 +109,12 @@ def append_comment(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "readers"),
     [
-        ("transfer/cam.py", ["grad_cam", "audit"]),
-        ("transfer/scores.py", ["explore", "evaluate", "leakage", "robustness", "report", "cards"]),
-        ("transfer/label_errors.py", ["label_errors", "evaluate"]),
-        ("transfer/claims.py", ["report"]),
-        ("transfer/training.py", ["train_head", "fine_tune"]),
-        ("transfer/resize.py", ["explore", *RESIZE, "leakage", "robustness", "cards"]),
+        ("transfer/explanation/cam.py", ["grad_cam", "audit"]),
+        ("transfer/evaluation/scores.py", ["explore", "evaluate", "leakage", "robustness", "report", "cards"]),
+        ("transfer/evaluation/label_errors.py", ["label_errors", "evaluate"]),
+        ("transfer/report/claims.py", ["report"]),
+        ("transfer/training/loop.py", ["train_head", "fine_tune"]),
+        ("transfer/data/resize.py", ["explore", *RESIZE, "leakage", "robustness", "cards"]),
         ("stages/embed.py", ["embed"]),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_module_reaches_the_stages_that_import_it(finished: Path, module: str,
 
 
 def test_a_touched_module_reruns_its_stage(finished: Path) -> None:
-    append_comment(finished / "transfer/foreground.py")
+    append_comment(finished / "transfer/explanation/objects.py")
     assert stages_run(dvc(finished, "repro").stdout) == ["audit"]
 
 
@@ -136,7 +136,7 @@ def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
 
 
 def test_a_touched_template_reruns_the_report(finished: Path) -> None:
-    append_comment(finished / "stages/report.md.j2")
+    append_comment(finished / "transfer/report/templates/report.md.j2")
     assert stages_run(dvc(finished, "repro").stdout) == ["report"]
 
 

@@ -20,10 +20,10 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from sklearn.datasets import load_digits
 
-from recipes.demo import copy_pipeline, write_random_weights
-from recipes.overrides import merge
-from transfer.cifar import SIDE_PX, LabelledImages, write_archive
-from transfer.files import sha256_of
+from commands.demo import copy_pipeline, write_random_weights
+from commands.overrides import merge
+from transfer.runtime.files import sha256_of
+from transfer.sources.cifar import SIDE_PX, LabelledImages, write_archive
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("airplane", "bird", "cat")

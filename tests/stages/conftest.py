@@ -13,7 +13,7 @@ import pytest
 import yaml
 from sklearn.datasets import load_digits
 
-from recipes.demo import ROOT, write_random_weights
+from commands.demo import ROOT, write_random_weights
 from stages import (
     audit,
     backbone,
@@ -32,9 +32,9 @@ from stages import (
     subsample,
     train_head,
 )
-from stages.run import check_parameters
-from transfer.cifar import LabelledImages, write_archive
-from transfer.files import sha256_of
+from transfer.runtime.files import sha256_of
+from transfer.runtime.parameters import check_parameters
+from transfer.sources.cifar import LabelledImages, write_archive
 
 CLASSES = ("airplane", "bird", "cat")
 TRAIN_IMAGES, TEST_IMAGES = 90, 30
@@ -237,16 +237,16 @@ FILES: dict[ModuleType, dict[str, Any]] = {
     },
     report: {
         "model": "model.safetensors",
-        "page_template": str(ROOT / "stages/report.html.j2"),
-        "markdown_template": str(ROOT / "stages/report.md.j2"),
+        "page_template": str(ROOT / "transfer/report/templates/report.html.j2"),
+        "markdown_template": str(ROOT / "transfer/report/templates/report.md.j2"),
         "evidence": EVIDENCE,
         "markdown": "report/report.md",
         "page": "report/report.html",
     },
     cards: {
         "model": "model.safetensors",
-        "model_template": str(ROOT / "stages/model_card.md.j2"),
-        "data_template": str(ROOT / "stages/data_card.md.j2"),
+        "model_template": str(ROOT / "transfer/report/templates/model_card.md.j2"),
+        "data_template": str(ROOT / "transfer/report/templates/data_card.md.j2"),
         "evidence": CARD_EVIDENCE,
         "package": "classifier",
     },

@@ -10,10 +10,10 @@ import torch
 
 from stages import audit
 from tests.stages.conftest import CLASSES, FILES
-from transfer.errors import ParameterError
-from transfer.images import Images, open_pixels
-from transfer.network import load_model, save_model
-from transfer.splits import Split, save_split
+from transfer.data.splits import Split, save_split
+from transfer.network.classifier import load_model, save_model
+from transfer.network.images import Images, open_pixels
+from transfer.runtime.errors import ParameterError
 
 OUTPUTS = {"metrics": "a_made.json", "classes": "a_made.tsv", "sheet": "a_made.png"}
 

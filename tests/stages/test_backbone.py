@@ -7,9 +7,9 @@ import torch
 
 from stages import backbone
 from tests.stages.conftest import Arena
-from transfer.backbones import load_backbone
-from transfer.errors import WeightsError
-from transfer.files import sha256_of
+from transfer.network.backbones import load_backbone
+from transfer.runtime.errors import WeightsError
+from transfer.runtime.files import sha256_of
 
 
 def settings(arena: Arena, **changes: object) -> dict:

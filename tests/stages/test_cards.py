@@ -17,9 +17,9 @@ from markdown_it import MarkdownIt
 
 from stages import cards
 from tests.stages.conftest import CARD_EVIDENCE, CLASSES, FILES, ROOT, Arena
-from transfer.errors import DataError
-from transfer.files import sha256_of
-from transfer.splits import load_split
+from transfer.data.splits import load_split
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import sha256_of
 
 MODEL_CARD, DATA_CARD = "README.md", "data_card.md"
 

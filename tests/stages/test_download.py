@@ -9,9 +9,9 @@ import pytest
 
 from stages import download
 from tests.stages.conftest import CLASSES, Arena, tiny_images
-from transfer.cifar import load_images
-from transfer.errors import ArchiveError, DownloadError
-from transfer.files import sha256_of
+from transfer.runtime.errors import ArchiveError, DownloadError
+from transfer.runtime.files import sha256_of
+from transfer.sources.cifar import load_images
 
 
 def settings(arena: Arena, **changes: object) -> dict:

@@ -5,8 +5,8 @@ import pytest
 import torch
 import torchvision
 
-from transfer.features import load_features
-from transfer.splits import load_split
+from transfer.data.features import load_features
+from transfer.data.splits import load_split
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -17,11 +17,11 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score,
 
 from stages import evaluate
 from tests.stages.conftest import CLASSES, FILES
-from transfer.errors import ParameterError, WeightsError
-from transfer.files import open_arrays
-from transfer.images import Images, open_pixels
-from transfer.network import ModelCard, load_model, save_model
-from transfer.splits import load_split, save_split
+from transfer.data.splits import load_split, save_split
+from transfer.network.classifier import ModelCard, load_model, save_model
+from transfer.network.images import Images, open_pixels
+from transfer.runtime.errors import ParameterError, WeightsError
+from transfer.runtime.files import open_arrays
 
 INPUTS = {"model", "val_split", "val_pixels", "test_split", "test_pixels"}
 OUTPUTS = {option: f"other_{name}" for option, name in FILES[evaluate].items() if option not in INPUTS}

@@ -9,8 +9,8 @@ import pytest
 
 from stages import explore
 from tests.stages.conftest import CLASSES, FILES
-from transfer.errors import DataError, ParameterError
-from transfer.splits import Split, load_split, save_split
+from transfer.data.splits import Split, load_split, save_split
+from transfer.runtime.errors import DataError, ParameterError
 
 OUTPUTS = {
     "metrics": "x.json",

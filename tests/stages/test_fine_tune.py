@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from stages import fine_tune, train_head
 from tests.stages.conftest import CLASSES, FILES, Arena
-from transfer.backbones import load_backbone
-from transfer.errors import DataError, ParameterError, TrainingError
-from transfer.images import Images, open_pixels
-from transfer.network import build_classifier, load_head, load_model, save_head
-from transfer.splits import load_labels
+from transfer.data.splits import load_labels
+from transfer.network.backbones import load_backbone
+from transfer.network.classifier import build_classifier, load_head, load_model, save_head
+from transfer.network.images import Images, open_pixels
+from transfer.runtime.errors import DataError, ParameterError, TrainingError
 
 OUTPUTS = {"model": "again.safetensors", "metrics": "again.json", "curves": "again.tsv"}
 

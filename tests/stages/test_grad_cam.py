@@ -7,7 +7,7 @@ import pytest
 from stages import grad_cam
 from stages.grad_cam import confused_pairs, most_confident
 from tests.stages.conftest import FILES
-from transfer.files import open_arrays, write_arrays
+from transfer.runtime.files import open_arrays, write_arrays
 
 OUTPUTS = {"sheet": "s_made.png", "errors": "e_made.png", "pairs": "p_made.png"}
 

@@ -7,8 +7,8 @@ import pytest
 
 from stages import label_errors
 from tests.stages.conftest import FILES, Arena
-from transfer.errors import DataError
-from transfer.splits import load_split
+from transfer.data.splits import load_split
+from transfer.runtime.errors import DataError
 
 OUTPUTS = {"suspects": "again.npz", "table": "again.tsv", "sheet": "again.png"}
 

@@ -10,9 +10,9 @@ import pytest
 
 from stages import embed, leakage, resize
 from tests.stages.conftest import FILES, TEST
-from transfer.errors import DataError
-from transfer.files import open_arrays, write_arrays
-from transfer.splits import load_split, save_split
+from transfer.data.splits import load_split, save_split
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import open_arrays, write_arrays
 
 OUTPUTS = {"metrics": "l.json", "pairs": "l.tsv", "sheet": "l.png"}
 PAIRS = ["train-train", "train-val", "train-test", "val-val", "val-test", "test-test"]

@@ -17,11 +17,11 @@ import yaml
 from markdown_it import MarkdownIt
 
 from stages import report
-from stages.evidence import read_evidence
 from tests.stages.conftest import CLASSES, EVIDENCE, FILES, ROOT, Arena
-from tests.transfer.healthy_run import METRICS, TABLES
-from transfer.errors import DataError
-from transfer.files import sha256_of, write_json, write_tsv
+from tests.transfer.training.healthy_run import METRICS, TABLES
+from transfer.report.read_evidence import read_evidence
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import sha256_of, write_json, write_tsv
 
 VOID = {"meta", "link", "img"}
 LARGEST_PAGE_BYTES = 5_000_000

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from stages import resize
-from transfer.errors import ParameterError
-from transfer.splits import load_split
+from transfer.data.splits import load_split
+from transfer.runtime.errors import ParameterError
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])

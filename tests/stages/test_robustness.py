@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from stages import robustness
-from stages.run import check_parameters
 from tests.stages.conftest import CLASSES, FILES
-from transfer.corruptions import CORRUPTIONS, STRENGTHS, corrupted
-from transfer.errors import ParameterError, WeightsError
-from transfer.images import Images, open_pixels
-from transfer.network import ModelCard, load_model, save_model
-from transfer.splits import Split, load_split, save_split, stratified_positions
+from transfer.data.splits import Split, load_split, save_split, stratified_positions
+from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
+from transfer.network.classifier import ModelCard, load_model, save_model
+from transfer.network.images import Images, open_pixels
+from transfer.runtime.errors import ParameterError, WeightsError
+from transfer.runtime.parameters import check_parameters
 
 OUTPUTS = {"metrics": "rm.json", "table": "rt.tsv", "chart": "rc.png"}
 

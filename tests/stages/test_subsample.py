@@ -7,9 +7,9 @@ import pytest
 
 from stages import subsample
 from tests.stages.conftest import FILES, Arena
-from transfer.cifar import load_images
-from transfer.errors import DataError, ParameterError
-from transfer.splits import load_split
+from transfer.data.splits import load_split
+from transfer.runtime.errors import DataError, ParameterError
+from transfer.sources.cifar import load_images
 
 
 def again(arena: Arena, name: str, seed: int = 0, **changes: object) -> None:

@@ -13,8 +13,8 @@ import torch
 
 from stages import embed, evaluate, fine_tune, grad_cam, train_head
 from tests.stages.conftest import FILES, Arena, outputs_of
-from transfer.features import load_features
-from transfer.files import open_arrays
+from transfer.data.features import load_features
+from transfer.runtime.files import open_arrays
 
 
 @pytest.fixture(autouse=True)

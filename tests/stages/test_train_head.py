@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from stages import train_head
 from tests.stages.conftest import FILES
-from transfer.features import load_features
-from transfer.network import build_head, load_head
+from transfer.data.features import load_features
+from transfer.network.classifier import build_head, load_head
 
 
 def test_the_backbone_is_bit_identical_before_and_after(arena):

@@ -1,0 +1,314 @@
+"""The audit's measures against hand-made maps, slow references and SciPy; models whose reasons are known."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from scipy import stats
+from sklearn.metrics import auc
+from torch import nn
+
+from transfer.explanation import audit
+from transfer.explanation.cam import choose_layer, explain
+from transfer.explanation.objects import TAKEN, counterfactuals, find_objects
+from transfer.explanation.verdict import check, verdict
+from transfer.network.backbones import Preprocessing
+from transfer.network.classifier import Classifier
+from transfer.network.images import Images
+
+
+def test_energy_and_hits_of_hand_made_maps():
+    mask = np.zeros((4, 4), bool)
+    mask[:2] = True
+    maps = np.zeros((4, 4, 4), np.float32)
+    maps[0, 0, 0] = 1  # all inside
+    maps[1, 0, 0], maps[1, 3, 3] = 0.25, 0.75  # a quarter inside, its maximum outside
+    maps[2] = 0.5  # half of it
+    masks = np.stack([mask] * 4)
+    np.testing.assert_allclose(audit.energy_inside(maps, masks), [1, 0.25, 0.5, np.nan])
+    np.testing.assert_array_equal(audit.pointing_hits(maps, masks), [1, 0, 1, np.nan])
+
+
+def test_the_centre_prior_is_symmetric_and_as_wide_as_it_says():
+    prior = audit.centre_map(96)
+    np.testing.assert_allclose(prior, prior.T)
+    np.testing.assert_allclose(prior, prior[::-1, ::-1])
+    assert prior[47, 47 + 24] / prior[47, 47] == pytest.approx(np.exp(-0.5), rel=0.03)
+
+
+def test_random_maps_are_as_coarse_as_the_layer():
+    maps = audit.random_maps(50, 6, 96, np.random.default_rng(0))
+    assert maps.shape == (50, 96, 96)
+    assert maps.min() == 0
+    assert maps.max() == 1
+    assert maps.min((1, 2)).max() < 0.1  # each spans nearly all; between its points it is linear
+    assert maps.max((1, 2)).min() > 0.9
+    assert abs(np.diff(maps, axis=1)).max() <= 6 / 96 + 1e-6
+
+
+def test_curves_of_a_linear_model_equal_a_slow_reference():
+    """The probability is the mean of the pixels, so that each step adds the pixels it replaces."""
+    rng = np.random.default_rng(0)
+    starts, ends = rng.integers(0, 256, (2, 3, 8, 8, 3), np.uint8)
+    maps, targets = rng.random((3, 8, 8)).astype(np.float32), np.array([0, 1, 0])
+
+    def answer(pixels: np.ndarray) -> np.ndarray:
+        mean = pixels.mean((1, 2, 3)) / 255
+        return np.stack([mean, 1 - mean], axis=1)
+
+    curves = audit.replacement_curves(answer, starts, ends, maps, targets)
+    assert curves.shape == (3, audit.STEPS + 1)
+    for i in range(3):
+        image = starts[i].copy()
+        by_rank = sorted(np.ndindex(8, 8), key=lambda place: -maps[i][place])
+        for step in range(audit.STEPS + 1):
+            for place in by_rank[: step * 64 // audit.STEPS]:
+                image[place] = ends[i][place]
+            assert curves[i, step] == pytest.approx(answer(image[None])[0, targets[i]])
+    expected = [auc(np.linspace(0, 1, audit.STEPS + 1), curve) for curve in curves]
+    np.testing.assert_allclose(audit.area_under(curves), expected)
+
+
+def test_a_faithful_map_is_ahead_in_both_areas():
+    """The answer is how white the left half is; a map of the left half knows, one of the right half does not."""
+    pixels = np.full((4, 16, 16, 3), 255, np.uint8)
+    pixels[:, :, 8:] = 0
+
+    def answer(shown: np.ndarray) -> np.ndarray:
+        white = shown[:, :, :8].mean((1, 2, 3)) / 255
+        return np.stack([white, 1 - white], axis=1)
+
+    left = np.zeros((4, 16, 16), np.float32)
+    left[:, :, :8] = 1
+    maps = {"cam": left, "random": 1 - left}
+    curves = audit.faithfulness_curves(answer, pixels, np.zeros(3), maps, np.zeros(4, int))
+    figures = audit.faithfulness(curves, 0)
+    assert figures["insertion_gain"] > 0.03
+    assert figures["deletion_cam"] == pytest.approx(0.25, abs=0.01)  # gone with the first half
+    assert figures["deletion_random"] == pytest.approx(0.75, abs=0.01)
+    assert figures["deletion_gain_ci_low"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_rank_correlations_are_correlations_of_ranks():
+    rng = np.random.default_rng(0)
+    maps, others = rng.random((2, 4, 6, 6))
+    maps[3] = 0
+    ranks = stats.rankdata(maps[:3].reshape(3, -1), axis=1), stats.rankdata(others[:3].reshape(3, -1), axis=1)
+    expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(*ranks, strict=True)]
+    np.testing.assert_allclose(audit.rank_correlations(maps, others), [*expected, 0])
+    np.testing.assert_allclose(audit.rank_correlations(maps[:3], maps[:3]), 1)
+    np.testing.assert_allclose(audit.rank_correlations(maps[:3], -maps[:3]), -1)
+
+
+def small_classifier() -> Classifier:
+    torch.manual_seed(0)
+    backbone = torchvision.models.resnet18()
+    backbone.set_submodule("fc", nn.Identity())
+    return Classifier(backbone, nn.Sequential(nn.Linear(512, 3))).eval()
+
+
+def test_weights_are_randomised_from_the_head_down_and_the_original_stays():
+    model = small_classifier()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    changed = []
+    for name, network in audit.randomised(model, 0):
+        convs = [key for key in before if key.endswith("weight") and before[key].ndim > 1]
+        changed.append((name, {key for key in convs if not torch.equal(network.state_dict()[key], before[key])}))
+    assert [name for name, _ in changed] == ["head", "layer4", "layer3", "layer2", "layer1", "bn1", "conv1"]
+    for (_, earlier), (_, later) in itertools.pairwise(changed):
+        assert earlier <= later
+    assert changed[0][1] == {"head.0.weight"}
+    assert all(key.startswith(("head", "backbone.layer4")) for key in changed[1][1])
+    assert changed[-1][1] == {key for key in before if key.endswith("weight") and before[key].ndim > 1}
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    once, again = (
+        [copy.get_parameter("head.0.weight").clone() for _, copy in audit.randomised(model, 3)] for _ in range(2)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+
+
+def test_sanity_is_one_as_long_as_maps_stay():
+    maps = np.random.default_rng(0).random((3, 8, 8))
+    steps = audit.sanity(small_classifier(), maps, lambda network: maps, 0)
+    assert list(steps)[-1] == "conv1"
+    assert all(step["rank_correlation"] == pytest.approx(1) for step in steps.values())
+
+
+def test_the_interval_of_a_mean_is_that_of_scipys_bootstrap():
+    values = np.random.default_rng(0).random(60)
+    figures = audit.mean_with_interval("x", values, 0)
+    reference = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=np.random.default_rng(1))
+    assert figures["x"] == pytest.approx(values.mean())
+    assert figures["x_ci_low"] == pytest.approx(reference.confidence_interval.low, abs=0.008)
+    assert figures["x_ci_high"] == pytest.approx(reference.confidence_interval.high, abs=0.008)
+    assert audit.mean_with_interval("x", values[:0], 0) == {}
+
+
+def test_the_interval_of_the_ratio_is_that_of_scipys_paired_bootstrap():
+    rng = np.random.default_rng(0)
+    drops = np.stack([rng.random(80) < 0.2, rng.random(80) < 0.7], axis=1).astype(float)
+    low, high = audit.bootstrap(drops, audit.drop_ratio, 0)
+    reference = stats.bootstrap(
+        (drops[:, 0], drops[:, 1]), lambda a, b, axis: a.mean(axis) / b.mean(axis), paired=True,
+        method="percentile", n_resamples=9999, rng=np.random.default_rng(1),
+    )  # fmt: skip
+    assert low == pytest.approx(reference.confidence_interval.low, abs=0.02)
+    assert high == pytest.approx(reference.confidence_interval.high, abs=0.02)
+
+
+CHANGES = (
+    "background_blurred",
+    "background_swapped",
+    "background_same_class",
+    "foreground_blurred",
+    "foreground_swapped",
+)
+
+
+def table_of(images: int, lost_by: str, energy: float = 0.9) -> dict[str, np.ndarray]:
+    """Answers that are lost in all images if `lost_by` changes and in none else."""
+    table = {"right_original": np.ones(images)}
+    table |= {f"right_{name}": np.full(images, float(not name.startswith(lost_by))) for name in CHANGES}
+    for kind, share in (("cam", energy), ("centre", 0.5), ("random", 0.3)):
+        table |= {f"energy_{kind}": np.full(images, share), f"hits_{kind}": np.ones(images)}
+    return table
+
+
+def test_a_model_that_looks_at_the_object_has_ratio_zero():
+    changed = audit.summarise(table_of(20, "foreground"), 0)["counterfactual"]
+    assert (changed["background_drop"], changed["foreground_drop"]) == (0, 1)
+    assert (changed["ratio"], changed["ratio_ci_low"], changed["ratio_ci_high"]) == (0, 0, 0)
+
+
+def test_where_the_object_costs_nothing_there_is_no_ratio():
+    changed = audit.summarise(table_of(20, "background"), 0)["counterfactual"]
+    assert (changed["background_drop"], changed["foreground_drop"]) == (1, 0)
+    assert not {"ratio", "ratio_ci_low", "ratio_ci_high"} & changed.keys()
+
+
+def test_empty_maps_are_left_out_of_the_shares():
+    table = table_of(4, "foreground")
+    table["energy_cam"][:3] = np.nan
+    table["hits_cam"][:3] = np.nan
+    table["energy_centre"] = np.array([0.1, 0.1, 0.1, 0.7])
+    figures = audit.summarise(table, 0)
+    assert figures["energy_inside"]["cam"] == 0.9
+    assert figures["energy_inside"]["centre"] == 0.7  # of the same image
+    table["energy_cam"][:] = table["hits_cam"][:] = np.nan
+    assert "energy_inside" not in audit.summarise(table, 0)
+
+
+def test_a_class_without_objects_has_its_counts_and_a_row_with_gaps():
+    labels, taken = np.array([0, 0, 1, 0]), np.array([0, 3])
+    figures = audit.per_class(table_of(2, "foreground"), labels, taken, ("cat", "dog"), 0)
+    assert figures["dog"] == {"images": 1, "accepted": 0}
+    assert figures["cat"]["counterfactual"]["ratio"] == 0
+    cat, dog = audit.class_rows(figures)
+    assert cat.keys() == dog.keys()
+    assert (cat["images"], cat["accepted"], cat["energy_inside_cam"]) == (3, 2, 0.9)
+    assert set(dog.values()) == {"dog", 1, 0, ""}
+
+
+# Three classes, each with its own colour of the object and its own colour of the background.
+OBJECT_COLOURS = ((220, 30, 30), (30, 220, 30), (30, 30, 220))
+SCENE_COLOURS = ((200, 200, 40), (40, 200, 200), (200, 40, 200))
+CLASSES = ("airplane", "bird", "cat")
+
+
+def coloured_images(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels, labels and true masks of discs that lie anywhere but near the edge."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    y, x = np.mgrid[:64, :64]
+    masks = np.stack([(y - a) ** 2 + (x - b) ** 2 < 12**2 for a, b in rng.integers(20, 44, (count, 2))])
+    colours = np.where(
+        masks[..., None],
+        np.array(OBJECT_COLOURS)[labels][:, None, None],
+        np.array(SCENE_COLOURS)[labels][:, None, None],
+    )
+    return (colours + rng.normal(0, 8, colours.shape)).clip(0, 255).astype(np.uint8), labels, masks
+
+
+def colour_detector(looks_at: str) -> Classifier:
+    """A network whose logits are how much there is of each class's object colour, or background colour."""
+    conv = nn.Conv2d(3, 3, 8, stride=8)
+    # A red pixel has more red than green and blue together; a yellow one much of red and green, little of blue.
+    weights = {"object": 2 * torch.eye(3) - 1, "background": torch.tensor([[1.0, 1, -2], [-2, 1, 1], [1, -2, 1]])}
+    head = nn.Linear(3, 3, bias=False)
+    with torch.no_grad():
+        conv.weight[:] = weights[looks_at][:, :, None, None] / 64
+        conv.get_parameter("bias").fill_(0 if looks_at == "object" else -230)
+        head.weight[:] = torch.eye(3)
+    backbone = nn.Sequential(conv, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Classifier(backbone, nn.Sequential(head)).eval()
+
+
+def audited(model: Classifier) -> dict:
+    """All that the stage does, for a network that is not one of torchvision's."""
+    pixels, labels, true_masks = coloured_images(30)
+    as_they_are = Preprocessing((0, 0, 0), (1 / 255, 1 / 255, 1 / 255))
+
+    def images(shown: np.ndarray) -> Images:
+        return Images(shown, as_they_are, torch.device("cpu"))
+
+    def answer(shown: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return model(images(shown).plain(slice(None))).double().softmax(1).numpy()
+
+    layer = choose_layer(model, images(pixels).plain(slice(0, 1)), None, 6)
+    assert layer.width == 8
+    everything, said = np.arange(30), answer(pixels).argmax(1)
+
+    def maps_of(network: Classifier) -> np.ndarray:
+        module = network.get_submodule(layer.name)
+        return explain(network, module, images(pixels), everything, said, "gradcam", 16)
+
+    np.testing.assert_array_equal(said, labels)
+    maps = maps_of(model)
+    masks, judged = find_objects(pixels, 0.05, 0.65, 0.5)
+    assert (judged == TAKEN).all()
+    assert ((masks & true_masks).sum((1, 2)) / (masks | true_masks).sum((1, 2))).min() > 0.8
+    versions = {"original": pixels, **counterfactuals(pixels, masks, labels, 0)}
+    table = audit.right_answers({name: answer(made) for name, made in versions.items()}, labels)
+    table |= audit.localisation(maps, masks, layer.width, 0)
+    noise = audit.random_maps(30, layer.width, 64, np.random.default_rng(0))
+    curves = audit.faithfulness_curves(answer, pixels, np.full(3, 127.0), {"cam": maps, "random": noise}, said)
+    figures = audit.summarise(table, 0) | {
+        "faithfulness": audit.faithfulness(curves, 0),
+        "sanity": audit.sanity(model, maps, maps_of, 0),
+        "per_class": audit.per_class(table, labels, everything, CLASSES, 0),
+    }
+    checks = check(figures, 0.25, 0.5)
+    return figures | {"checks": checks, "verdict": verdict(figures, checks, CLASSES)}
+
+
+def test_a_model_that_sees_only_the_object_passes():
+    figures = audited(colour_detector("object"))
+    assert figures["energy_inside"]["cam"] > 0.7 > 2 * figures["energy_inside"]["centre"]
+    assert figures["pointing"]["cam"] == 1
+    changed = figures["counterfactual"]
+    assert changed["clean_accuracy"] == changed["background_blurred"] == changed["background_swapped"] == 1
+    assert changed["foreground_swapped"] == 0
+    assert changed["ratio"] == 0
+    assert figures["faithfulness"]["insertion_gain_ci_low"] > 0
+    assert figures["checks"]["localisation"]
+    assert figures["checks"]["background"]
+    assert figures["checks"]["faithfulness"]
+
+
+def test_a_model_that_sees_only_the_background_does_not_pass():
+    figures = audited(colour_detector("background"))
+    assert figures["energy_inside"]["cam"] < 0.2 < figures["energy_inside"]["centre"]
+    changed = figures["counterfactual"]
+    assert changed["background_swapped"] == 0
+    assert changed["foreground_blurred"] == changed["foreground_swapped"] == changed["background_same_class"] == 1
+    assert "ratio" not in changed
+    assert not figures["checks"]["localisation"]
+    assert not figures["checks"]["background"]
+    assert figures["verdict"].startswith("not passed: ")
+    assert "a changed object costs no accuracy" in figures["verdict"]

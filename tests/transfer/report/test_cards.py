@@ -1,0 +1,51 @@
+"""Rows of the cards: in the right order, and none for what was not measured."""
+
+import pytest
+
+from tests.transfer.training.healthy_run import CLASSES, changed, healthy
+from transfer.network.backbones import Preprocessing
+from transfer.network.classifier import HeadShape, ModelCard
+from transfer.network.provenance import Provenance
+from transfer.report.cards import class_rows, corruption_rows, duplicate_rows, facts, image_rows, result_rows
+from transfer.report.evidence import Evidence
+
+
+def test_classes_come_the_hardest_first():
+    evidence = changed({"evaluate.per_class.ship.f1": 0.5, "evaluate.per_class.truck.f1": 0.7})
+    rows = class_rows(evidence)
+    assert [row[0] for row in rows] == ["ship", "truck", "cat", "dog"]
+    assert rows[0] == ["ship", "0.910", "0.910", "0.500 (0.890 to 0.930)"]
+
+
+def test_results_have_their_intervals():
+    assert result_rows(healthy())[:2] == [
+        ["accuracy", "0.912 (0.899 to 0.924)"],
+        ["macro F1", "0.910 (0.900 to 0.920)"],
+    ]
+
+
+def test_images_are_counted_by_class_and_in_all():
+    rows = image_rows(healthy())
+    assert [row[0] for row in rows] == [*CLASSES, "all"]
+    assert rows[0] == ["cat", "2,000", "500", "500"]
+    assert rows[-1] == ["all", "8,000", "2,000", "2,000"]
+
+
+def test_pairs_and_corruptions_are_named_in_words():
+    assert duplicate_rows(healthy()) == [["training and training", "0", "3"], ["training and test", "0", "0"]]
+    assert corruption_rows(healthy()) == [["noise", "90.0 %", "87.0 %", "85.0 %"]]
+
+
+def test_what_was_not_measured_has_no_rows():
+    assert duplicate_rows(Evidence({})) == corruption_rows(Evidence({})) == []
+
+
+def test_a_template_that_asks_for_what_was_not_measured_is_told():
+    shape, origin = HeadShape(512, (), False, 0.0, 4), Provenance("fine_tune", {}, "ab" * 32)
+    card = ModelCard("resnet18", shape, CLASSES, Preprocessing((0, 0, 0), (1, 1, 1)), 96, origin)
+    known = facts(healthy(), card, "cd" * 32)
+    assert known["accuracy"] == "91.2 % (95 % interval 89.9 to 92.4)"
+    assert known["figure"]("evaluate", "calibration", "ece") == 0.02
+    assert known["figure"]("evaluate", "label_errors", "suspected") == 0
+    with pytest.raises(KeyError, match=r"evaluate\.calibration\.mce"):
+        known["figure"]("evaluate", "calibration", "mce")

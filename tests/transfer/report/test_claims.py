@@ -1,0 +1,126 @@
+"""Claims are answered by their figures, each verdict can be reached; chi-square is scipy's, intervals Newcombe's."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from tests.transfer.training.healthy_run import CLASSES, TABLES, answers, changed, curve, healthy
+from transfer.evaluation.scores import newcombe_interval
+from transfer.report.claims import answer_claims, confusion_from, errors_chi_square
+from transfer.report.evidence import Evidence, difference_interval, interval, points
+
+EVEN = {(a, b): 14 for a in CLASSES for b in CLASSES if a != b}
+NOT_PARALLEL = {"fine_tune": curve(4, (0.80, 0.87), (0.92, 0.90), (0.95, 0.91))}
+PAIR = TABLES["pairs"][0]
+
+
+def verdict_on(words: str, evidence: Evidence) -> str:
+    (claim,) = [claim for claim in answer_claims(evidence) if words in claim.claim]
+    assert claim.evidence
+    return claim.verdict
+
+
+def groups(low: float, high: float) -> dict[str, Any]:
+    figures = {"rigid_accuracy": 0.9, "organic_accuracy": 0.8, "gap": (low + high) / 2}
+    return {"evaluate.groups": {**figures, "gap_ci_low": low, "gap_ci_high": high}}
+
+
+CASES: list[tuple[str, str, tuple]] = [
+    ("not random", "confirmed", ({}, {"confusion": answers({**EVEN, ("cat", "dog"): 60})})),
+    ("not random", "undecided", ({}, {"confusion": answers(EVEN)})),
+    ("not random", "undecided", ({}, {"confusion": answers({("cat", "dog"): 59})})),  # fewer than 5 for 12 kinds
+    ("cat and dog", "confirmed", ({}, {"pairs": [{**PAIR, "verdict": "confirmed"}]})),
+    ("cat and dog", "refuted", ({}, {"pairs": [{**PAIR, "verdict": "refuted"}]})),
+    ("Deformable", "confirmed", (groups(0.01, 0.05),)),
+    ("Deformable", "refuted", (groups(-0.05, -0.01),)),
+    ("Deformable", "undecided", (groups(-0.01, 0.05),)),
+    ("Clever Hans", "confirmed", ({},)),
+    ("Clever Hans", "refuted", ({"audit.passed": False},)),
+    ("Clever Hans", "undecided", ({"audit": {}},)),
+    ("Parallel", "confirmed", ({},)),
+    ("Parallel", "refuted", ({"evaluate.accuracy_single_view": 0.85},)),  # parallel, and worse on the test split
+    ("Parallel", "refuted", ({}, NOT_PARALLEL)),  # not parallel, and as good on the test split
+    ("Parallel", "undecided", ({"evaluate.accuracy_single_view": 0.85}, NOT_PARALLEL)),
+    ("jumps", "confirmed", ({},)),
+    ("jumps", "refuted", ({}, {"fine_tune": curve(4, (0.7, 0.7), (0.9, 0.91))})),
+    ("jumps", "undecided", ({}, {"fine_tune": curve(4, (0.8, 0.81), (0.9, 0.91))})),
+    ("beats the frozen", "confirmed", ({},)),
+    ("beats the frozen", "undecided", ({"fine_tune.val.accuracy": 0.81},)),
+    ("beats the frozen", "refuted", ({"fine_tune.val.accuracy": 0.7},)),
+    ("Bicubic", "confirmed", ({},)),
+    ("Bicubic", "undecided", ({"explore.interpolation.cubic.kept_energy": 0.04},)),
+    (
+        "Bicubic",
+        "refuted",
+        ({"explore.interpolation.cubic": {"kept_energy": 0.04, "round_trip_psnr_db": 24.0}},),
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "verdict", "change"), CASES)
+def test_a_claim_is_answered_by_its_figures(words: str, verdict: str, change: tuple) -> None:
+    assert verdict_on(words, changed(*change)) == verdict
+
+
+def test_claims_without_figures_are_left_out_but_for_the_audit() -> None:
+    bare = {"accuracy": 0.9, "macro_f1": 0.9, "per_class": {}, "mva_met": True}
+    (claim,) = answer_claims(Evidence({"evaluate": bare}))
+    assert (claim.verdict, claim.evidence) == ("undecided", "no audit was run")
+
+
+def test_a_pair_that_nobody_expected_is_no_claim() -> None:
+    unexpected = changed({}, {"pairs": [{**PAIR, "expected": "false", "verdict": ""}]})
+    assert not [claim for claim in answer_claims(unexpected) if "cat and dog" in claim.claim]
+
+
+def test_an_expected_pair_without_any_error_is_told_so() -> None:
+    none = dict.fromkeys(("share_of_errors", "share_ci_low", "share_ci_high"), "")
+    evidence = changed({}, {"pairs": [{**PAIR, **none, "verdict": "undecided"}]})
+    (claim,) = [claim for claim in answer_claims(evidence) if "cat and dog" in claim.claim]
+    assert "no errors at all" in claim.evidence
+
+
+def test_chi_square_is_the_sum_of_scipys_a_class() -> None:
+    counts = np.random.default_rng(0).integers(0, 30, (5, 5))
+    counts[3] = [0, 0, 0, 100, 0]  # a class without errors
+    parts = [chisquare(np.delete(counts[row], row)) for row in (0, 1, 2, 4)]
+    statistic, freedom, p = errors_chi_square(counts)
+    assert statistic == pytest.approx(sum(part.statistic for part in parts))
+    assert freedom == 4 * 3
+    # The sum of squares of 12 standard normal numbers is as large as rarely as p says.
+    draws = (np.random.default_rng(1).standard_normal((200_000, freedom)) ** 2).sum(1)
+    assert p == pytest.approx((draws >= statistic).mean(), abs=0.005)
+    assert errors_chi_square(np.full((4, 4), 7))[0] == 0
+
+
+def test_the_confusion_matrix_is_counted_from_the_answers() -> None:
+    names, counts = confusion_from(healthy())
+    assert names == list(CLASSES)
+    assert counts.diagonal().tolist() == [458] * 4
+    assert counts[0].tolist() == [458, 14, 14, 14]
+
+
+@pytest.mark.parametrize(  # Newcombe 1998, Statistics in Medicine 17:873, table II, method 10
+    ("hits", "total", "other_hits", "other_total", "low", "high"),
+    [
+        (56, 70, 48, 80, 0.0524, 0.3339),
+        (9, 10, 3, 10, 0.1705, 0.8090),
+        (6, 7, 2, 7, 0.0582, 0.8062),
+        (5, 56, 0, 29, -0.0381, 0.1926),
+        (0, 10, 0, 20, -0.1611, 0.2775),
+        (10, 10, 0, 20, 0.6791, 1.0),
+    ],
+)
+def test_difference_intervals_are_those_that_were_published(hits, total, other_hits, other_total, low, high) -> None:
+    assert newcombe_interval(hits, total, other_hits, other_total) == pytest.approx((low, high), abs=5e-5)
+    shares = difference_interval(hits / total, total, other_hits / other_total, other_total)
+    assert shares == newcombe_interval(hits, total, other_hits, other_total)
+
+
+def test_differences_are_written_with_their_sign_and_never_as_minus_zero() -> None:
+    assert points(0.063) == "+6.3 points"
+    assert points(-0.063) == "−6.3 points"
+    assert points(-0.0004) == "+0.0 points"
+    assert interval(-0.0004, 0.05) == "95 % interval 0.0 to 5.0"

@@ -1,0 +1,224 @@
+"""Each rule fires on figures that call for it, stays silent on those just short of it, and needs none to be there."""
+
+from typing import Any
+
+import pytest
+
+from tests.transfer.training.healthy_run import METRICS, TABLES, changed, curve, healthy, scores
+from transfer.report.evidence import Evidence
+from transfer.report.findings import RULES, Finding, diagnose, even_share, gate, strengths
+
+PAIR = TABLES["pairs"][0]
+
+
+def cluster(share: float, size: int = 2) -> dict[str, list[dict[str, str]]]:
+    return {"clusters": [{"classes": "cat dog", "size": f"{size}", "errors": "90", "share_of_errors": f"{share}"}]}
+
+
+def pair(low: float) -> dict[str, list[dict[str, str]]]:
+    return {"pairs": [{**PAIR, "share_of_errors": f"{low + 0.05}", "share_ci_low": f"{low}"}]}
+
+
+def gap(low: float, high: float) -> dict[str, Any]:
+    figures = {"rigid_accuracy": 0.9, "organic_accuracy": 0.8, "gap": (low + high) / 2}
+    return {"evaluate.groups": {**figures, "gap_ci_low": low, "gap_ci_high": high}}
+
+
+def rule_named(name: str):
+    return next(rule for rule in RULES if rule.__name__ == name)
+
+
+# Rule, figures and tables that call for it, what it then names, and figures and tables just short of it.
+CASES: list[tuple[str, tuple, list[str], tuple]] = [
+    ("gate_missed", ({"evaluate.mva_met": False},), ["0.9100", "cat"], ({},)),
+    (
+        "audit_not_passed",
+        ({"audit.passed": False, "audit.checks": {"background": False, "sanity": True}},),
+        ["not passed: background.", "surroundings decide", "train.augment", "ratio 0.200 (0.150 to 0.250)"],
+        ({},),
+    ),
+    ("leaking", ({"leakage.affected_test_images": 79},), ["79 test images"], ({"leakage.affected_test_images": 0},)),
+    ("inputs_unconfirmed", ({"backbone.published": False},), ["backbone.sha256"], ({"backbone.published": True},)),
+    ("inputs_unconfirmed", ({"download.official_pixels": False},), ["download.url"], ({},)),
+    (  # 2,000 images each: half the interval is about 0.019
+        "validation_misleads",
+        ({"evaluate.accuracy_single_view": 0.88},),
+        ["3.0 points", "subsample.val_size"],
+        ({"evaluate.accuracy_single_view": 0.895},),
+    ),
+    (
+        "overfitting",
+        ({"fine_tune.train.accuracy": 0.97},),
+        ["6.0 points above", "train.augment", "val.accuracy 91.0 %"],
+        ({"fine_tune.train.accuracy": 0.955},),
+    ),
+    (
+        "underfitting",
+        ({"fine_tune.train.accuracy": 0.60, "fine_tune.val.accuracy": 0.61},),
+        ["only 60.0 %", "train.lr"],
+        ({"fine_tune.train.accuracy": 0.86},),
+    ),
+    ("underfitting", ({"fine_tune.train.accuracy": 0.6, "fine_tune.val.accuracy": 0.59},), ["60.0 %"], ({},)),
+    (
+        "fine_tuning_gave_little",
+        ({"fine_tune.val.accuracy": 0.805},),
+        ["+0.5 points", "train.lr"],
+        ({"fine_tune.val.accuracy": 0.815},),
+    ),
+    ("fine_tuning_gave_little", ({"fine_tune.val.accuracy": 0.7},), ["−10.0 points"], ({},)),
+    (
+        "still_rising",
+        ({}, {"fine_tune": curve(4, (0.9, 0.88), (0.92, 0.90), (0.93, 0.91))}),
+        ["1.0 points", "train.fine_tune.epochs"],
+        ({"fine_tune.best_epoch": 5}, {"fine_tune": curve(4, (0.9, 0.88), (0.92, 0.90), (0.93, 0.91))}),
+    ),
+    (
+        "still_rising",
+        ({"train_head.best_epoch": 3}, {"train_head": curve(1, (0.5, 0.6), (0.7, 0.7), (0.8, 0.8))}),
+        ["train.head.epochs"],
+        ({"train_head.best_epoch": 3},),
+    ),
+    ("large_clusters", ({}, cluster(0.26)), ["26.0 %", "cat, dog", "16.7 %"], ({}, cluster(0.24))),
+    ("large_clusters", ({}, cluster(0.8, 3)), ["80.0 %"], ({}, cluster(0.7, 3))),  # 3 of 4 classes: even is 50 %
+    ("large_pairs", ({}, pair(0.26)), ["cat and dog", "28 errors"], ({}, pair(0.24))),
+    (
+        "weak_classes",
+        ({"evaluate.per_class.cat": {**scores(0.80, 0.77, 0.83), "recall": 0.75}},),
+        ["cat: F1 0.800, 0.110 below", "Images of cat are taken for other classes"],
+        ({"evaluate.per_class.cat": scores(0.80, 0.70, 0.92)},),  # its interval reaches the mean
+    ),
+    (
+        "weak_classes",
+        ({"evaluate.per_class.cat": {**scores(0.80, 0.77, 0.83), "precision": 0.75}},),
+        ["Other classes are taken for cat"],
+        ({"evaluate.per_class.cat": scores(0.87, 0.86, 0.88)},),
+    ),
+    ("uneven_groups", (gap(0.01, 0.05),), ["organic classes are harder"], (gap(-0.01, 0.05),)),
+    ("uneven_groups", (gap(-0.05, -0.01),), ["rigid classes are harder"], (gap(-0.05, 0.0),)),
+    (
+        "fragile",
+        ({"robustness.noise.medium": 0.80},),
+        ["Medium noise costs 11.0 points", "mirror, shift_fraction", "train.augment"],
+        ({"robustness.noise.medium": 0.82},),
+    ),
+    (
+        "miscalibrated",
+        ({"evaluate.calibration": {"temperature": 0.6, "ece": 0.1, "ece_scaled": 0.01}},),
+        ["10.0 points", "too unsure", "0.60"],
+        ({"evaluate.calibration": {"temperature": 0.6, "ece": 0.03, "ece_scaled": 0.01}},),
+    ),
+    (
+        "miscalibrated",
+        ({"evaluate.calibration": {"temperature": 2.0, "ece": 0.2, "ece_scaled": 0.1}},),
+        ["too sure", "leaves 10.0 points"],
+        ({},),
+    ),
+    (
+        "doubtful_labels",
+        ({"evaluate.label_errors": {"suspected": 59, "accuracy_without": 0.916}},),
+        ["59 test images", "91.6 %"],
+        ({"evaluate.label_errors": {"suspected": 0}},),
+    ),
+]
+
+
+def text_of(findings: list[Finding]) -> str:
+    return "\n".join(str(finding) for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("name", "calling", "told", "short"), CASES, ids=lambda part: part if isinstance(part, str) else ""
+)
+def test_a_rule_fires_where_it_should_and_only_there(name: str, calling: tuple, told: list[str], short: tuple) -> None:
+    rule = rule_named(name)
+    found = list(rule(changed(*calling)))
+    assert found
+    assert [text for text in told if text not in text_of(found)] == []
+    assert list(rule(changed(*short))) == []
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {rule.__name__ for rule in RULES} == {name for name, *_ in CASES}
+
+
+def test_nothing_is_wrong_with_a_healthy_run_and_its_strengths_are_told() -> None:
+    assert diagnose(healthy()) == []
+    told = " ".join(strengths(healthy()))
+    for part in (
+        "0.9100",
+        "from 0.9000",
+        "bears validation out",
+        "cost 3.0",
+        "only 2.0",
+        "audit is passed",
+        "11.0 points",
+    ):
+        assert part in told
+
+
+def test_strengths_are_told_of_figures_that_bear_them() -> None:
+    weak = changed(
+        {
+            "evaluate.mva_met": False,
+            "evaluate.macro_f1_ci_low": 0.5,
+            "evaluate.accuracy_single_view": 0.7,
+            "robustness.mean_drop": 0.06,
+            "evaluate.calibration.ece": 0.04,
+            "audit.passed": False,
+            "fine_tune.val.accuracy": 0.805,
+        }
+    )
+    assert strengths(weak) == []
+
+
+def test_findings_come_in_the_order_of_their_gravity() -> None:
+    many = changed({"evaluate.mva_met": False, "audit.checks.sanity": False, "evaluate.label_errors": {"suspected": 3}})
+    assert [finding.kind for finding in diagnose(many)] == ["weakness", "threat", "opportunity"]
+
+
+@pytest.mark.parametrize("left_out", [name for name in [*METRICS, *TABLES] if name != "evaluate"])
+def test_a_stage_that_was_not_run_is_no_finding_and_no_error(left_out: str) -> None:
+    whole = healthy()
+    metrics = {name: content for name, content in whole.metrics.items() if name != left_out}
+    tables = {name: rows for name, rows in whole.tables.items() if name != left_out}
+    partial = Evidence(metrics, tables, whole.parameters)
+    assert diagnose(partial) == []
+    assert gate(partial).met
+
+
+def test_the_bare_evaluation_is_enough() -> None:
+    """What the first version of the evaluation wrote."""
+    bare = {"accuracy": 0.9, "macro_f1": 0.9, "per_class": {"cat": {"f1": 0.9, "precision": 0.9, "recall": 0.9}}}
+    assert diagnose(Evidence({"evaluate": {**bare, "mva_met": True}})) == []
+    (finding,) = diagnose(Evidence({"evaluate": {**bare, "mva_met": False}}))
+    assert "cat (F1 0.900)" in finding.diagnosis
+
+
+def test_fine_tuning_left_out_is_judged_by_phase_1() -> None:
+    frozen = changed({"fine_tune": {"epochs": 0, "best_epoch": 3}, "train_head.train.accuracy": 0.9}, {"fine_tune": []})
+    (finding,) = [finding for finding in diagnose(frozen) if "Overfitting" in finding.diagnosis]
+    assert "train.head.dropout" in finding.parameter
+    assert "train_head: " in finding.evidence
+
+
+def test_the_gate_names_classes_below_the_minimum_and_the_first_clusters() -> None:
+    missed = changed(
+        {
+            "evaluate.mva_met": False,
+            "evaluate.macro_f1": 0.62,
+            "evaluate.per_class.cat": scores(0.40, 0.3, 0.5),
+            "evaluate.per_class.dog": scores(0.30, 0.2, 0.4),
+        }
+    )
+    verdict = gate(missed)
+    assert not verdict.met
+    assert verdict.sentence == "Minimum viable accuracy missed: macro F1 0.6200, at least 0.65 wanted."
+    assert verdict.classes == ("dog (F1 0.300)", "cat (F1 0.400)")
+    assert verdict.clusters == ("cat, dog (28 errors, 16.7 % of all)",)
+
+
+def test_an_even_share_is_that_of_a_count() -> None:
+    classes = range(10)
+    pairs = [(a, b) for a in classes for b in classes if a != b]
+    inside = [(a, b) for a, b in pairs if a < 6 and b < 6]
+    assert even_share(6, 10) == pytest.approx(len(inside) / len(pairs))

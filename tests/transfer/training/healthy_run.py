@@ -1,0 +1,133 @@
+"""Figures of a made-up run in which nothing is wrong, and a way to change them one by one."""
+
+from copy import deepcopy
+from typing import Any
+
+from transfer.report.evidence import Evidence
+
+CLASSES = ("cat", "dog", "ship", "truck")
+EACH = 500
+
+
+def curve(first: int, *accuracies: tuple[float, float]) -> list[dict[str, str]]:
+    """Epochs with (training, validation) accuracy, as a table's rows."""
+    return [
+        {
+            **{"epoch": str(epoch), "lr": "0.001"},
+            **{"train_loss": f"{1 - train}", "train_accuracy": f"{train}"},
+            **{"val_loss": f"{1 - val}", "val_accuracy": f"{val}"},
+        }
+        for epoch, (train, val) in enumerate(accuracies, first)
+    ]
+
+
+def answers(errors: dict[tuple[str, str], int]) -> list[dict[str, str]]:
+    """Rows of a confusion table: EACH images a class, with so many errors of each kind (actual, predicted)."""
+    rows = [pair for pair, count in errors.items() for _ in range(count)]
+    for name in CLASSES:
+        rows += [(name, name)] * (EACH - sum(actual == name for actual, _ in rows))
+    return [{"actual": actual, "predicted": said} for actual, said in rows]
+
+
+def scores(f1: float, low: float, high: float) -> dict[str, float]:
+    return {"precision": f1, "recall": f1, "f1": f1, "f1_ci_low": low, "f1_ci_high": high}
+
+
+METRICS: dict[str, Any] = {
+    "download": {"official_pixels": True},
+    "backbone": {"name": "resnet18", "weights": "IMAGENET1K_V1", "published": True, "sha256": "ab" * 32},
+    "subsample": {
+        split: {"images": images, "per_class": dict.fromkeys(CLASSES, images // 4), "positions_sha256": digit * 64}
+        for split, images, digit in (("train", 8000, "1"), ("val", 2000, "2"), ("test", 2000, "3"))
+    },
+    "train_head": {
+        "train": {"loss": 0.2, "accuracy": 0.82},
+        "val": {"loss": 0.2, "accuracy": 0.80},
+        "epochs": 3,
+        "best_epoch": 2,
+    },
+    "fine_tune": {
+        "train": {"loss": 0.1, "accuracy": 0.93},
+        "val": {"loss": 0.1, "accuracy": 0.91},
+        "epochs": 3,
+        "best_epoch": 6,
+    },
+    "evaluate": {
+        **{"accuracy": 0.912, "accuracy_ci_low": 0.899, "accuracy_ci_high": 0.924},
+        **{"macro_f1": 0.91, "macro_f1_ci_low": 0.90, "macro_f1_ci_high": 0.92},
+        **{"top2_accuracy": 0.97, "loss": 0.3, "brier": 0.15, "accuracy_single_view": 0.905, "mva_met": True},
+        "per_class": {name: scores(0.91, 0.89, 0.93) for name in CLASSES},
+        "calibration": {"temperature": 1.1, "ece": 0.02, "ece_scaled": 0.01},
+        "risk_coverage": {"aurc": 0.02, "accuracy_at_80": 0.98},
+        "groups": {
+            **{"rigid_accuracy": 0.915, "organic_accuracy": 0.909},
+            **{"gap": 0.006, "gap_ci_low": -0.02, "gap_ci_high": 0.03},
+        },
+        "label_errors": {"suspected": 0, "accuracy_without": 0.912},
+    },
+    "robustness": {
+        **{"images": 1000, "clean_accuracy": 0.91, "mean_accuracy": 0.88, "mean_drop": 0.03},
+        "noise": {"mild": 0.90, "medium": 0.87, "strong": 0.85},
+    },
+    "explore": {
+        "interpolation": {
+            "linear": {"kept_energy": 0.048, "round_trip_psnr_db": 24.4},
+            "cubic": {"kept_energy": 0.069, "round_trip_psnr_db": 25.8},
+        }
+    },
+    "leakage": {
+        "pairs": {"train-train": {"exact": 0, "near": 3}, "train-test": {"exact": 0, "near": 0}},
+        **{"affected_test_images": 0, "accuracy": 0.912},
+        **{"accuracy_without": 0.912, "accuracy_without_ci_low": 0.899, "accuracy_without_ci_high": 0.924},
+    },
+    "audit": {
+        **{"images": 500, "coverage": 0.8, "passed": True, "verdict": "passed: the object decides"},
+        "checks": {"background": True, "sanity": True},
+        "energy_inside": {"cam": 0.7, "cam_ci_low": 0.65, "cam_ci_high": 0.75, "centre": 0.6, "random": 0.4},
+        "counterfactual": {"clean_accuracy": 0.91, "ratio": 0.2, "ratio_ci_low": 0.15, "ratio_ci_high": 0.25},
+        "faithfulness": {
+            "insertion_cam": 0.8,
+            "insertion_gain": 0.2,
+            "insertion_gain_ci_low": 0.1,
+            "insertion_gain_ci_high": 0.3,
+        },
+        "sanity": {"head": {"rank_correlation": 0.4}},
+    },
+}
+TABLES = {
+    "train_head": curve(1, (0.5, 0.6), (0.82, 0.80), (0.82, 0.80)),
+    "fine_tune": curve(4, (0.88, 0.87), (0.92, 0.909), (0.93, 0.91)),
+    "confusion": answers({(a, b): 14 for a in CLASSES for b in CLASSES if a != b}),
+    "clusters": [{"classes": "cat dog", "size": "2", "errors": "28", "share_of_errors": "0.1667"}],
+    "pairs": [
+        {
+            **{"pair": "cat dog", "errors": "28", "share_of_errors": "0.1667"},
+            **{"share_ci_low": "0.1177", "share_ci_high": "0.2306", "expected": "true", "verdict": "undecided"},
+        }
+    ],
+    "reliability": [{"view": "raw", "confidence": "0.6", "accuracy": "0.5", "images": "30"}],
+    "risk_coverage": [{"coverage": "0.5", "risk": "0.01"}, {"coverage": "1.0", "risk": "0.09"}],
+}
+PARAMETERS: dict[str, Any] = {
+    "seed": 0,
+    "evaluate": {"minimum_macro_f1": 0.65},
+    "resize": {"size_px": 96, "interpolation": "cubic"},
+    "train": {"head": {"hidden": [128]}, "augment": {"mirror": True, "shift_fraction": 0.125}},
+}
+
+
+def healthy() -> Evidence:
+    return Evidence(deepcopy(METRICS), deepcopy(TABLES), deepcopy(PARAMETERS))
+
+
+def changed(figures: dict[str, Any], tables: dict[str, list[dict[str, str]]] | None = None) -> Evidence:
+    """The healthy run with other figures, by dotted names, and other tables."""
+    evidence = healthy()
+    metrics: Any = evidence.metrics
+    for name, value in figures.items():
+        *groups, last = name.split(".")
+        place = metrics
+        for group in groups:
+            place = place[group]
+        place[last] = value
+    return Evidence(metrics, {**evidence.tables, **(tables or {})}, evidence.parameters)

@@ -1,0 +1,58 @@
+"""Train as test_training does and die by SIGKILL at a given point: `python killed_run.py FOLDER POINT COUNT`.
+
+COUNT says how many times the point is passed unharmed.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import transfer.runtime.files
+import transfer.training.state
+from tests.transfer.training.test_loop import Run
+
+
+def dies_after(count: int, function: Callable[..., Any], last_act: Callable[..., None] | None = None) -> Any:
+    """`function` that kills the process instead of doing its work for the time after `count` times."""
+    left = [count]
+
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        if left[0] == 0:
+            if last_act is not None:
+                last_act(*arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+        return function(*arguments, **options)
+
+    return wrapped
+
+
+def write_half(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content[: len(content) // 2])
+
+
+def main(folder: Path, point: str, count: int) -> None:
+    run = Run(folder)
+    task = run.task
+    if point == "before the write":
+        transfer.training.state.save_tensors = dies_after(count, transfer.training.state.save_tensors)
+    elif point == "inside the write":
+        Path.write_bytes = dies_after(count, Path.write_bytes, write_half)
+    elif point == "before the rename":  # a save syncs its file, renames it and syncs the folder
+        transfer.runtime.files._sync = dies_after(2 * count, transfer.runtime.files._sync)
+    elif point == "between epochs":
+        run.on_epoch = dies_after(count, run.on_epoch)
+    elif point == "in validation":
+        run.task = replace(task, validate=dies_after(count, task.validate))
+    elif point == "in a step":
+        run.task = replace(task, draw=dies_after(count, task.draw))
+    run.fit()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,62 @@
+"""Classes by name and by number, and how often each was taken for which."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.cluster.hierarchy import cut_tree, linkage
+from scipy.spatial.distance import squareform
+
+from transfer.runtime.errors import ParameterError
+
+
+def class_labels(names: Sequence[str], classes: Sequence[str], parameter: str) -> list[int]:
+    """The labels of the classes that a parameter names. Raises ParameterError for one that is not there, or twice."""
+    if unknown := [name for name in names if name not in classes]:
+        raise ParameterError(f"{parameter}: no class {unknown[0]!r}; the classes are {', '.join(classes)}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ParameterError(f"{parameter}: {twice[0]!r} is named twice; name each class once")
+    return [classes.index(name) for name in names]
+
+
+def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Images (classes, classes) of each actual and predicted class."""
+    return np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+CLUSTER_COLUMNS = ("classes", "size", "errors", "share_of_errors")
+
+
+def without_hits(counts: np.ndarray) -> np.ndarray:
+    """The errors of a confusion matrix (C, C): its diagonal set to 0."""
+    return np.where(np.eye(len(counts), dtype=bool), 0, counts)
+
+
+def modularity(weights: np.ndarray, members: np.ndarray) -> float:
+    """How much more of symmetric weights (C, C) lies inside groups (C,) than by chance (Newman 2004)."""
+    of_group = np.eye(members.max() + 1)[members]
+    shares = of_group.T @ weights @ of_group / weights.sum()
+    return float(shares.trace() - np.square(shares.sum(0)).sum())
+
+
+def clusters(counts: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Groups of two classes or more that are taken for each other, ranked by their share of all errors.
+
+    counts (C, C) of actual and predicted classes. Average linkage over the rates at which two classes are
+    confused, either way; of all cuts of the tree the one of highest modularity, the finest of equals.
+    """
+    errors = without_hits(counts)
+    if not errors.any():
+        return []
+    rates = errors / np.maximum(counts.sum(1, keepdims=True), 1)
+    weights = (rates + rates.T) / 2
+    tree = linkage(squareform(weights.max() - weights, checks=False), method="average")
+    members = max(cut_tree(tree).T, key=lambda cut: round(modularity(weights, cut), 12))
+    rows = []
+    for group in range(members.max() + 1):
+        inside = np.flatnonzero(members == group).tolist()
+        if own := int(errors[np.ix_(inside, inside)].sum()):
+            names = " ".join(classes[label] for label in inside)
+            row = (names, len(inside), own, own / int(errors.sum()))
+            rows.append(dict(zip(CLUSTER_COLUMNS, row, strict=True)))
+    return sorted(rows, key=lambda row: -row["errors"])

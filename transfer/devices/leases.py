@@ -1,0 +1,90 @@
+"""GPUs that stages at work at the same time lease from each other, by file locks: DVC's queue assigns none."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+from transfer.runtime.errors import ParameterError
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+GPUS = "TRANSFER_GPUS"
+POLL_S = 0.5
+
+
+def gpus() -> list[str]:
+    """What there is to lease: what TRANSFER_GPUS lists, or else all of NVIDIA's if they are more than one.
+
+    None where CUDA_VISIBLE_DEVICES is set: then somebody has chosen already. CUDA is not started to find out.
+    """
+    if VISIBLE in os.environ:
+        return []
+    if (listed := os.environ.get(GPUS)) is not None:
+        return [name.strip() for name in listed.split(",") if name.strip()]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    names = found.stdout.split() if found.returncode == 0 else []
+    return names if len(names) > 1 else []
+
+
+def leases_folder() -> Path:
+    """Where the locks are: one folder a machine and user."""
+    return Path(tempfile.gettempdir(), f"transfer-gpus-{os.getuid()}")
+
+
+@contextmanager
+def leased(count: int) -> Iterator[list[int]]:
+    """Have `count` GPUs for this process alone, waiting for them, and name them in CUDA_VISIBLE_DEVICES.
+
+    Yields the locks' file descriptors: a process that inherits them keeps the GPUs too. The kernel lets go of them
+    however a process ends. Raises ParameterError if there never are so many.
+    """
+    if not (names := gpus()):
+        yield []
+        return
+    if count > len(names):
+        raise ParameterError(f"NPROC = {count}: more than the GPUs to lease, {','.join(names)}; see {GPUS}")
+    leases_folder().mkdir(mode=0o700, exist_ok=True)
+    with ExitStack() as held:
+        taken = _take(count, names, held)
+        os.environ[VISIBLE] = ",".join(taken)
+        try:
+            yield [lock.fileno() for lock in taken.values()]
+        finally:
+            del os.environ[VISIBLE]
+
+
+def _take(count: int, names: list[str], held: ExitStack) -> dict[str, IO[str]]:
+    taken: dict[str, IO[str]] = {}
+    told = False
+    with ExitStack() as waiting:
+        turn = None  # one process at a time collects, so that no two wait for what the other has
+        while True:
+            if turn := turn or _lock("turn", waiting):
+                for name in names:
+                    if len(taken) < count and name not in taken and (lock := _lock(name, held)):
+                        taken[name] = lock
+            if len(taken) == count:
+                return taken
+            if not told:
+                told = True
+                print(f"waiting for {count} of the GPUs {','.join(names)}", flush=True)
+            time.sleep(POLL_S)
+
+
+def _lock(name: str, held: ExitStack) -> IO[str] | None:
+    stream = (leases_folder() / f"{name.replace('/', '_')}.lock").open("a")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.close()
+        return None
+    return held.enter_context(stream)

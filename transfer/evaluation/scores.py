@@ -1,0 +1,124 @@
+"""How good predictions are, with scikit-learn's definitions, and how sure that is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import classification_report, log_loss
+
+from transfer.data.classes import confusion_counts
+from transfer.runtime.errors import DataError
+
+CONFIDENCE = 0.95
+DRAWS = 2000
+CLASS_COLUMNS = tuple(f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_ci_low", "_ci_high"))
+
+
+def wilson_interval(hits: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (Wilson 1927)."""
+    interval = binomtest(hits, total).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def newcombe_interval(hits: int, total: int, other_hits: int, other_total: int) -> tuple[float, float]:
+    """95 % interval of the difference of two independent proportions (Newcombe 1998, method 10)."""
+    share, other = hits / total, other_hits / other_total
+    (low, high), (other_low, other_high) = wilson_interval(hits, total), wilson_interval(other_hits, other_total)
+    down, up = np.hypot(share - low, other_high - other), np.hypot(high - share, other - other_low)
+    return float(share - other - down), float(share - other + up)
+
+
+def f1_of(counts: np.ndarray) -> np.ndarray:
+    """F1 of each class (..., C) from confusion matrices (..., C, C); 0 where a class is neither there nor predicted."""
+    hits = counts.diagonal(axis1=-2, axis2=-1)
+    return 2 * hits / np.maximum(counts.sum(-1) + counts.sum(-2), 1)
+
+
+def f1_draws(counts: np.ndarray, seed: int, draws: int = DRAWS) -> np.ndarray:
+    """F1 of each class (draws, C) in bootstrap samples of the images behind a confusion matrix (C, C).
+
+    To draw images with replacement and count their cells is to draw from a multinomial distribution
+    over the cells (Efron & Tibshirani 1993).
+    """
+    cells = np.random.default_rng(seed).multinomial(counts.sum(), counts.ravel() / counts.sum(), size=draws)
+    return f1_of(cells.reshape(draws, *counts.shape))
+
+
+def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval that bootstrap draws (N,) span."""
+    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def with_interval(name: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
+    return {name: value, f"{name}_ci_low": interval[0], f"{name}_ci_high": interval[1]}
+
+
+def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Brier's score (1950), summed over classes: 0 is best, 2 is certainty in a wrong class."""
+    return float(np.square(probabilities - np.eye(probabilities.shape[1])[labels]).sum(1).mean())
+
+
+def top_accuracy(probabilities: np.ndarray, labels: np.ndarray, count: int) -> float:
+    """Share of images whose class is among the `count` most probable ones."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+    return float((best == labels[:, None]).any(1).mean())
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], seed: int) -> dict[str, Any]:
+    """Accuracy, macro F1, losses and per-class precision, recall and F1, with 95 % intervals.
+
+    probabilities (N, classes), labels (N,). Intervals are Wilson's for proportions and `seed`'s
+    bootstrap for F1. A class that is never predicted has precision 0, and no interval of it.
+    Raises DataError if a class has no image, because its recall would have no meaning.
+    """
+    every = np.arange(len(classes))
+    if (empty := np.setdiff1d(every, labels)).size:
+        raise DataError(f"no image of class {classes[empty[0]]!r} to evaluate on; take a larger split")
+    predicted = probabilities.argmax(1)
+    hits = int((predicted == labels).sum())
+    never_predicted: Any = 0  # typed as a string only
+    report: Any = classification_report(
+        labels, predicted, labels=every, target_names=list(classes), output_dict=True, zero_division=never_predicted
+    )
+    counts = confusion_counts(labels, predicted, len(classes))
+    draws = f1_draws(counts, seed)
+    return {
+        **with_interval("accuracy", hits / len(labels), wilson_interval(hits, len(labels))),
+        **with_interval("macro_f1", report["macro avg"]["f1-score"], percentile_interval(draws.mean(1))),
+        "top2_accuracy": top_accuracy(probabilities, labels, 2),
+        "loss": float(log_loss(labels, probabilities, labels=every)),
+        "brier": brier_score(probabilities, labels),
+        "per_class": {
+            name: _class_scores(report[name], counts, label, draws[:, label]) for label, name in enumerate(classes)
+        },
+    }
+
+
+def _class_scores(report: dict[str, float], counts: np.ndarray, label: int, draws: np.ndarray) -> dict[str, float]:
+    hits, said, there = int(counts[label, label]), int(counts[:, label].sum()), int(counts[label].sum())
+    scores = {"precision": report["precision"], "recall": report["recall"], "f1": report["f1-score"]}
+    if said:
+        scores |= with_interval("precision", report["precision"], wilson_interval(hits, said))
+    scores |= with_interval("recall", report["recall"], wilson_interval(hits, there))
+    return scores | with_interval("f1", report["f1-score"], percentile_interval(draws))
+
+
+def group_gap(labels: np.ndarray, predicted: np.ndarray, rigid: Sequence[int]) -> dict[str, float]:
+    """Accuracy on rigid and on all other (organic) classes, and how far rigid ones are ahead, with its interval.
+
+    Empty if one of the two groups has no image.
+    """
+    is_rigid, right = np.isin(labels, rigid), labels == predicted
+    total, other_total = int(is_rigid.sum()), int((~is_rigid).sum())
+    if not total or not other_total:
+        return {}
+    hits, other_hits = int(right[is_rigid].sum()), int(right[~is_rigid].sum())
+    gap = hits / total - other_hits / other_total
+    interval = newcombe_interval(hits, total, other_hits, other_total)
+    return {
+        "rigid_accuracy": hits / total,
+        "organic_accuracy": other_hits / other_total,
+        **with_interval("gap", gap, interval),
+    }

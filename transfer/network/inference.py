@@ -1,0 +1,59 @@
+"""Run a network over a whole set of images."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from transfer.devices.device import fitting_in_memory, mixed_precision
+from transfer.devices.processes import is_first, joined, rank, world_size
+from transfer.network.images import Images
+
+
+@torch.no_grad()
+def run_over(
+    module: Callable[[Tensor], Tensor],
+    images: Images,
+    batch_size: int,
+    mirrored: bool = False,
+    shift_px: int = 0,
+    label: str = "images",
+) -> Tensor:
+    """Outputs (N, ...) of `module` for all images, mirrored or shifted, float32, in their order, on their device.
+
+    Processes that work together take turns at the batches, and each gets the outputs of all of them.
+    """
+    outputs = []
+    starts = range(0, len(images), batch_size)
+    own = starts[rank() :: world_size()]
+    with mixed_precision(images.pixels.device), fitting_in_memory(batch_size, f"images of {images.size_px} px"):
+        # A process without a batch runs the first one, for the shape of what comes out.
+        hidden = None if is_first() else True
+        for start in tqdm(own or starts[:1], desc=label, unit="batch", disable=hidden, leave=False):
+            batch = images.plain(slice(start, start + batch_size), mirrored, shift_px)
+            outputs.append(module(batch).float())
+    return joined(outputs, own, len(images))
+
+
+def view_probabilities(
+    model: Callable[[Tensor], Tensor],
+    images: Images,
+    batch_size: int,
+    mirror: bool,
+    shift_px: int = 0,
+    label: str = "images",
+) -> np.ndarray:
+    """Probabilities (views, N, classes) for all images, one run a view, the images as they are first.
+
+    `shift_px` adds the images shifted up and left and those shifted down and right, `mirror` all of these mirrored.
+    """
+    views = []
+    for mirrored in (False, True) if mirror else (False,):
+        for shift in (0, -shift_px, shift_px) if shift_px else (0,):
+            name = " ".join([label, *(["mirrored"] if mirrored else []), *([f"shifted by {shift}"] if shift else [])])
+            logits = run_over(model, images, batch_size, mirrored, shift, name)
+            # Softmax in double precision, so that rows sum to one as closely as scikit-learn checks.
+            views.append(torch.softmax(logits.cpu().double(), dim=1).numpy())
+    return np.stack(views)

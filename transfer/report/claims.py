@@ -1,0 +1,186 @@
+"""Sentences that such reports like to make, each answered by a figure: confirmed, refuted or undecided."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import chi2
+
+from transfer.report.evidence import Evidence, difference_interval, interval, percent, points
+from transfer.report.findings import even_share, validation_minus_test
+
+Verdict = Literal["confirmed", "refuted", "undecided"]
+
+SIGNIFICANCE = 0.01
+ENOUGH_EXPECTED = 5  # mean expected errors a cell, below which chi-square's distribution does not hold (Cochran 1952)
+PARALLEL = 0.02  # most that the distance of two curves may change if they are to be called parallel
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, its verdict, and the figures that decide."""
+
+    claim: str
+    verdict: Verdict
+    evidence: str
+
+
+def by_sign(low: float, high: float) -> Verdict:
+    """Whether an interval is above 0, below it, or holds it."""
+    return "confirmed" if low > 0 else "refuted" if high < 0 else "undecided"
+
+
+def confusion_from(evidence: Evidence) -> tuple[list[str], np.ndarray]:
+    """Class names and the confusion matrix (C, C) of actual and predicted classes."""
+    answers = evidence.rows("confusion")
+    classes = list(evidence.figure("evaluate", "per_class") or sorted({row["actual"] for row in answers}))
+    counted = Counter((row["actual"], row["predicted"]) for row in answers)
+    return classes, np.array([[counted[actual, said] for said in classes] for actual in classes])
+
+
+def errors_chi_square(counts: np.ndarray) -> tuple[float, int, float]:
+    """Chi-square, degrees of freedom and p of: each class's errors fall evenly on all other classes.
+
+    counts (C, C), C of 3 or more (Pearson 1900). Classes without an error say nothing and are left out.
+    """
+    size = len(counts)
+    off = counts[~np.eye(size, dtype=bool)].reshape(size, size - 1)
+    off = off[off.sum(1) > 0]
+    expected = off.sum(1, keepdims=True) / (size - 1)
+    statistic, freedom = float(((off - expected) ** 2 / expected).sum()), len(off) * (size - 2)
+    return statistic, freedom, float(chi2.sf(statistic, freedom))
+
+
+def errors_are_not_random(evidence: Evidence) -> Iterator[Claim]:
+    claim = "Errors are not random."
+    if not evidence.rows("confusion"):
+        return
+    classes, counts = confusion_from(evidence)
+    errors = int(counts.sum() - counts.trace())
+    cells = len(classes) * (len(classes) - 1)
+    if len(classes) < 3 or errors < ENOUGH_EXPECTED * cells:
+        yield Claim(claim, "undecided", f"{errors} errors are too few for {cells} kinds of error")
+        return
+    statistic, freedom, p = errors_chi_square(counts)
+    yield Claim(
+        claim,
+        "confirmed" if p < SIGNIFICANCE else "undecided",
+        f"if each class's errors fell evenly on the others: chi-square {statistic:.0f} with {freedom} degrees of "
+        f"freedom, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'} ({errors} errors)",
+    )
+
+
+def expected_pairs(evidence: Evidence) -> Iterator[Claim]:
+    for row in evidence.rows("pairs"):
+        if row["verdict"]:
+            share = "no errors at all"
+            if row["share_of_errors"]:
+                low, high = float(row["share_ci_low"]), float(row["share_ci_high"])
+                share = f"{percent(float(row['share_of_errors']))} of all errors ({interval(low, high)})"
+            classes = len(evidence.figure("evaluate", "per_class") or {})
+            even = f"; spread evenly, a pair had {percent(even_share(2, classes))}" if classes > 1 else ""
+            verdict: Verdict = row["verdict"]  # type: ignore[assignment]
+            yield Claim(
+                f"{row['pair'].replace(' ', ' and ')} are confused more than other pairs.", verdict, share + even
+            )
+
+
+def deformable_classes_are_harder(evidence: Evidence) -> Iterator[Claim]:
+    if groups := evidence.figure("evaluate", "groups"):
+        low, high = groups["gap_ci_low"], groups["gap_ci_high"]
+        yield Claim(
+            "Deformable classes are harder than rigid ones.",
+            by_sign(low, high),
+            f"accuracy on rigid classes {percent(groups['rigid_accuracy'])}, on organic ones "
+            f"{percent(groups['organic_accuracy'])}: {points(groups['gap'])} ({interval(low, high)})",
+        )
+
+
+def passed_the_audit(evidence: Evidence) -> Iterator[Claim]:
+    claim = "The model passed the Clever Hans audit."
+    passed = evidence.figure("audit", "passed")
+    if passed is None:
+        yield Claim(claim, "undecided", "no audit was run")
+        return
+    verdict = evidence.figure("audit", "verdict") or ("passed" if passed else "not passed")
+    yield Claim(claim, "confirmed" if passed else "refuted", verdict)
+
+
+def distances(evidence: Evidence) -> list[float]:
+    """Training minus validation accuracy at each epoch of fine-tuning."""
+    return [float(row["train_accuracy"]) - float(row["val_accuracy"]) for row in evidence.rows("fine_tune")]
+
+
+def parallel_curves_prove_generalisation(evidence: Evidence) -> Iterator[Claim]:
+    gaps, against_test = distances(evidence), validation_minus_test(evidence)
+    if len(gaps) < 2 or against_test is None:
+        return
+    gap, low, high = against_test
+    parallel = max(gaps) - min(gaps) <= PARALLEL
+    if low > 0:  # worse on the test split, which only parallel curves denied
+        verdict: Verdict = "refuted" if parallel else "undecided"
+    else:
+        verdict = "confirmed" if parallel else "refuted"  # it generalises, and did not need parallel curves
+    yield Claim(
+        "Parallel curves of training and validation prove generalisation.",
+        verdict,
+        f"the curves are {'' if parallel else 'not '}parallel: training minus validation went from {points(gaps[0])} "
+        f"to {points(gaps[-1])}; what generalises shows on the test split: validation minus test {points(gap)} "
+        f"({interval(low, high)})",
+    )
+
+
+def unfreezing(evidence: Evidence) -> Iterator[Claim]:
+    if not (evidence.ran("train_head") and evidence.ran("fine_tune") and (total := evidence.images("val"))):
+        return
+    before = evidence.figure("train_head", "val", "accuracy")
+    first, best = float(evidence.rows("fine_tune")[0]["val_accuracy"]), evidence.figure("fine_tune", "val", "accuracy")
+    for claim, after in (
+        ("Accuracy jumps at the unfreezing, in the first epoch of phase 2.", first),
+        ("Fine-tuning the whole network beats the frozen backbone.", best),
+    ):
+        low, high = difference_interval(after, total, before, total)
+        yield Claim(
+            claim,
+            by_sign(low, high),
+            f"validation accuracy {percent(before)}, then {percent(after)}: {points(after - before)} "
+            f"({interval(low, high)})",
+        )
+
+
+def bicubic_keeps_more_detail(evidence: Evidence) -> Iterator[Claim]:
+    cubic, linear = (evidence.figure("explore", "interpolation", name) or {} for name in ("cubic", "linear"))
+    shared = [name for name in ("kept_energy", "round_trip_psnr_db") if name in cubic and name in linear]
+    if not shared:
+        return
+    better = [cubic[name] > linear[name] for name in shared]
+    kinds = {
+        "kept_energy": ("share of energy in fine detail", ".3f"),
+        "round_trip_psnr_db": ("PSNR after a round trip, dB", ".2f"),
+    }
+    figures = [
+        f"{kinds[name][0]} {cubic[name]:{kinds[name][1]}} against {linear[name]:{kinds[name][1]}}" for name in shared
+    ]
+    yield Claim(
+        "Bicubic enlargement keeps more detail than bilinear.",
+        "confirmed" if all(better) else "undecided" if any(better) else "refuted",
+        "; ".join(figures),
+    )
+
+
+CLAIMS: tuple[Callable[[Evidence], Iterator[Claim]], ...] = (
+    errors_are_not_random,
+    expected_pairs,
+    deformable_classes_are_harder,
+    passed_the_audit,
+    parallel_curves_prove_generalisation,
+    unfreezing,
+    bicubic_keeps_more_detail,
+)
+
+
+def answer_claims(evidence: Evidence) -> list[Claim]:
+    """All claims that the figures can speak to. One whose figures were not measured is left out."""
+    return [claim for answer in CLAIMS for claim in answer(evidence)]

@@ -1,0 +1,77 @@
+"""How every stage starts: read the command line, check the parameters, turn errors into one line.
+
+A stage script holds a model of its parameters, a `main(parameters, files)` and a call of `run`.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Never
+
+from transfer.runtime.errors import InterruptedRunError, PipelineError
+from transfer.runtime.parameters import Group, load_parameters
+
+
+def run(
+    main: Callable[[Any, argparse.Namespace], None],
+    parameters: type[Group],
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    several: Sequence[str] = (),
+) -> Never:
+    """Run a stage from the command line and exit: 0, 1 on an error told in one line, 128 + n on signal n.
+
+    `inputs` and `outputs` become required options `--NAME PATH`, given to `main` as paths with
+    `params` (the parameter file) and `state` (an ignored folder for what outlives a killed run).
+    Each of `several` is an input `--NAME PATH ...` of any number of files, given as a list.
+    """
+    module = sys.modules["__main__"]
+    name = Path(str(module.__file__)).stem
+    parser = argparse.ArgumentParser(f"python -m stages.{name}", description=module.__doc__)
+    for option in [*inputs, *outputs]:
+        kind = "read" if option in inputs else "written"
+        parser.add_argument(f"--{option.replace('_', '-')}", type=Path, required=True, help=f"file that is {kind}")
+    for option in several:
+        parser.add_argument(
+            f"--{option.replace('_', '-')}", type=Path, nargs="+", required=True, help="files that are read"
+        )
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameters (default %(default)s)")
+    parser.add_argument("--state", type=Path, required=True, help="folder for resume state and timings")
+    files = parser.parse_args()
+    # An experiment in a temporary workspace, which is deleted, keeps its state elsewhere.
+    files.state = Path(os.environ.get("TRANSFER_STATE") or files.state)
+    signal.signal(signal.SIGTERM, _raise_interrupted)
+    started = time.monotonic()
+    try:
+        main(load_parameters(parameters, files.params), files)
+        _note_time(files.state, f"{name} {getattr(files, outputs[0])}", time.monotonic() - started)
+    except InterruptedRunError as error:
+        _leave(str(error), 128 + error.signal_number)
+    except KeyboardInterrupt:
+        _leave(f"{name}: stopped", 128 + signal.SIGINT)
+    except PipelineError as error:
+        _leave(str(error), 1)
+    except MemoryError as error:
+        _leave(f"{name}: out of memory ({error}); use fewer images, or a smaller batch_size or resize.size_px", 1)
+    except OSError as error:
+        _leave(f"{error.filename or name}: {error.strerror or error}; check the path, the rights and the disk", 1)
+    sys.exit(0)
+
+
+def _raise_interrupted(number: int, _frame: object) -> Never:
+    raise InterruptedRunError("stopped", number)
+
+
+def _leave(message: str, status: int) -> Never:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+def _note_time(state: Path, what: str, seconds: float) -> None:
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "timings.tsv").open("a", encoding="utf-8") as stream:
+        stream.write(f"{what}\t{seconds:.1f}\n")

@@ -1,0 +1,86 @@
+"""A stage's parameters: read from params.yaml, checked before any work, wrong ones told in one line."""
+
+import difflib
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from transfer.runtime.errors import ParameterError
+
+LONGEST_SHOWN = 200
+
+
+class Group(BaseModel):
+    """A group of parameters: read-only, no unknown keys, no NaN, strings such as `1e-05` taken as numbers.
+
+    `elsewhere` names keys of the same group in params.yaml that only other stages read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    elsewhere: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            return {key: value for key, value in values.items() if key not in cls.elsewhere}
+        return values
+
+
+P = TypeVar("P", bound=Group)
+
+
+def load_parameters(model: type[P], path: Path) -> P:
+    """Read the model's groups from a YAML file. Raises ParameterError naming the first wrong key."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(f"{path}: no such file; run from the root of the repository") from None
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # any kind: a 13th month, an integer of 5,000 digits, a thousand brackets ...
+        raise ParameterError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise ParameterError(f"{path}: holds no parameters; it must map names to values")
+    return check_parameters(model, content)
+
+
+def check_parameters(model: type[P], content: dict[str, Any]) -> P:
+    """Validate the model's top-level groups out of `content`, ignoring other stages' groups."""
+    try:
+        return model.model_validate({name: content[name] for name in model.model_fields if name in content})
+    except ValidationError as error:
+        raise ParameterError(_one_line(model, error)) from None
+
+
+def _one_line(model: type[Group], error: ValidationError) -> str:
+    first, *more = error.errors()
+    # Members of a union add their own names to the place; parameters are what params.yaml can hold.
+    key = " ".join(".".join(str(part) for part in first["loc"]).split())
+    if first["type"] == "missing":
+        text = f"{key}: missing; add it to params.yaml"
+    elif first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(first["loc"][-1]), _siblings(model, first["loc"]), n=1)
+        text = f"{key} = {_shown(first['input'])}: unknown parameter" + (f"; did you mean {close[0]}?" if close else "")
+    else:
+        text = f"{key} = {_shown(first['input'])}: {first['msg'].removeprefix('Value error, ')}"
+    return text + (f" (and {len(more)} more)" if more else "")
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an integer with more digits than Python writes
+        return "a number too long to show"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
+def _siblings(model: type[Group], place: tuple[int | str, ...]) -> list[str]:
+    for part in place[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, Group)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,51 @@
+"""Log a phase's epochs with DVCLive while it runs, and say what the phase ended with."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dvclive.live import Live
+
+from transfer.devices.processes import is_first
+from transfer.runtime.files import write_json, write_tsv
+from transfer.training.loop import Epoch, Fitted
+
+COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
+
+@contextmanager
+def live_log(folder: Path, first_epoch: int) -> Iterator[Callable[[Epoch], None]]:
+    """Yield a function that logs an epoch to `folder`, to be watched while the phase runs.
+
+    Epochs count from `first_epoch`, so that the second phase goes on where the first stopped.
+    """
+    if not is_first():
+        yield lambda _epoch: None
+        return
+    # dvc.yaml declares plots and metrics by hand; nothing here may rewrite it.
+    with Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) as live:
+        live.step = first_epoch
+
+        def log(epoch: Epoch) -> None:
+            for split, values in as_metrics(epoch).items():
+                for name, value in values.items():
+                    live.log_metric(f"{split}/{name}", value)
+            live.next_step()
+
+        yield log
+
+
+def as_metrics(epoch: Epoch) -> dict[str, dict[str, float]]:
+    return {
+        "train": {"loss": epoch.train_loss, "accuracy": epoch.train_accuracy},
+        "val": {"loss": epoch.val_loss, "accuracy": epoch.val_accuracy},
+    }
+
+
+def write_results(metrics: Path, curves: Path, fitted: Fitted, first_epoch: int) -> None:
+    """Write the metrics of the epoch whose weights were kept (JSON), and all epochs (TSV)."""
+    best: dict[str, Any] = as_metrics(fitted.history[fitted.best]) if fitted.history else {}
+    write_json(metrics, {**best, "epochs": len(fitted.history), "best_epoch": first_epoch + fitted.best})
+    rows = [{"epoch": number, **vars(epoch)} for number, epoch in enumerate(fitted.history, first_epoch)]
+    write_tsv(curves, rows, COLUMNS)

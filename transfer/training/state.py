@@ -1,0 +1,190 @@
+"""State of an unfinished run, from which a killed one goes on to the same bits."""
+
+import fcntl
+import hashlib
+import math
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfer.devices.processes import is_first
+from transfer.network.tensors import load_tensors, save_tensors
+from transfer.runtime.errors import TrainingError, WeightsError
+from transfer.runtime.files import ROOT, sha256_of
+from transfer.runtime.parameters import Group
+
+STATE_FILE = "state.safetensors"
+
+
+def split_tensors(content: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Split nested dicts, lists, numbers and tensors into a JSON-able skeleton and its tensors by name.
+
+    Dict keys may be integers, as those of an optimizer's state are.
+    """
+    tensors: dict[str, Tensor] = {}
+
+    def walk(part: Any) -> Any:
+        if isinstance(part, Tensor):
+            name = str(len(tensors))
+            tensors[name] = part
+            return {"tensor": name}
+        if isinstance(part, dict):
+            return {"items": [[key, walk(value)] for key, value in part.items()]}
+        if isinstance(part, list | tuple):
+            return [walk(value) for value in part]
+        if isinstance(part, float) and not math.isfinite(part):
+            return {"float": str(part)}
+        return part
+
+    return walk(content), tensors
+
+
+def join_tensors(skeleton: Any, tensors: dict[str, Tensor]) -> Any:
+    """Undo `split_tensors`; tuples come back as lists."""
+    if isinstance(skeleton, list):
+        return [join_tensors(value, tensors) for value in skeleton]
+    if isinstance(skeleton, dict):
+        if "tensor" in skeleton:
+            return tensors[skeleton["tensor"]]
+        if "float" in skeleton:
+            return float(skeleton["float"])
+        return {key: join_tensors(value, tensors) for key, value in skeleton["items"]}
+    return skeleton
+
+
+class SavedState:
+    """One run's state in `folder/<name>-<fingerprint>`, replaced whole at each save.
+
+    The fingerprint stands for everything the run's result depends on, so that a run with other
+    parameters, data or code never sees this state.
+
+    A save is written in the background, as training goes on; whoever saves does so within
+    `with saved:`, which ends when the last one is on disk. A save that failed raises its OSError
+    at the next one or at that end, unless another error ended it.
+    """
+
+    def __init__(self, folder: Path, name: str, fingerprint: str, every_s: float = 300) -> None:
+        self.folder = folder / f"{name}-{fingerprint}"
+        self.name = name
+        self.every_s = every_s
+        self._saved_at = time.monotonic()
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> "SavedState":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        with suppress(*([] if error is None else [OSError])):  # the error that is there already is the one to tell
+            self.wait()
+
+    def wait(self) -> None:
+        """Let the save that is being written, if any, end. Raises its OSError if it failed."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def others(self) -> list[Path]:
+        """Folders of unfinished runs of the same name with another fingerprint."""
+        states = sorted(self.folder.parent.glob(f"{self.name}-*/{STATE_FILE}"))
+        return [state.parent for state in states if state.parent != self.folder]
+
+    def load(self) -> Any | None:
+        """What the last complete save held, or None. A damaged state counts as none."""
+        self.wait()
+        try:
+            tensors, about = load_tensors(self.folder / STATE_FILE)
+        except WeightsError:
+            return None
+        return join_tensors(about["skeleton"], tensors)
+
+    def save(self, content: Any) -> None:
+        """Replace the saved state by a copy of `content`, which may change once this returns."""
+        self.wait()
+        skeleton, tensors = split_tensors(content)
+        copies = {name: torch.empty(part.shape, dtype=part.dtype).copy_(part) for name, part in tensors.items()}
+        self._writing = self._writer.submit(save_tensors, self.folder / STATE_FILE, copies, {"skeleton": skeleton})
+        self._saved_at = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether `every_s` seconds have passed since the last save."""
+        return time.monotonic() - self._saved_at > self.every_s
+
+    def discard(self) -> None:
+        """Forget the state of a run that is finished, whether or not it could be written."""
+        with suppress(OSError):
+            self.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class StopRequest:
+    """Within `with StopRequest() as stop`, SIGINT and SIGTERM set `stop.signal` instead of ending the process."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __enter__(self) -> "StopRequest":
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _note(self, number: int, _frame: Any) -> None:
+        self.signal = number
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def only_one(output: Path) -> Iterator[None]:
+    """Let one process at a time work on `output`. Raises TrainingError naming the process that does already.
+
+    DVC's own lock does not cover a trainer that outlived the `dvc repro` which started it. Of processes that
+    work together the first has the lock.
+    """
+    if not is_first():
+        yield
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock = output.with_name(f".{output.name}.lock")
+    with lock.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read().strip()
+            raise TrainingError(f"{output}: process {holder} is at work on it; wait for it or end it") from None
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Set torch's generators from the run's seed and the step's number alone.
+
+    So a step draws the same numbers whether the run came to it in one go or was resumed, and no
+    generator's state has to be saved.
+    """
+    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9) % (1 << 63)
+    torch.manual_seed(mixed)
+
+
+def fingerprint(parameters: Group, inputs: Sequence[Path]) -> str:
+    """A name for all that a result depends on: parameters, input files, torch, this repository's imported code."""
+    total = hashlib.sha256(f"{parameters.model_dump_json()} torch {version('torch')}".encode())
+    code = sorted({Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))})
+    for path in [*inputs, *(path for path in code if path.is_relative_to(ROOT) and ".venv" not in path.parts)]:
+        total.update(sha256_of(path).encode())
+    return total.hexdigest()[:16]
