@@ -7,27 +7,19 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from transfer.data.splits import load_labels
+from transfer.data.resize import open_resized
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.explanation import audit
-from transfer.explanation.cam import Method, choose_layer, explain
+from transfer.explanation.cam import Explain, choose_layer, explain
 from transfer.explanation.objects import REJECTED, TAKEN, counterfactuals, find_objects
 from transfer.explanation.sheet import audit_sheet, first_of_classes
 from transfer.explanation.verdict import check, verdict
 from transfer.network.classifier import load_model
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.network.inference import run_over
 from transfer.runtime.files import write_json, write_tsv
 from transfer.runtime.parameters import Group
-
-
-class GradCam(Group):
-    method: Method
-    layer: str | None
-    min_map_px: int = Field(ge=2)
-    batch_size: int = Field(gt=0)
-    elsewhere = ("examples",)
 
 
 class Audit(Group):
@@ -43,18 +35,18 @@ class Audit(Group):
 
 class Parameters(Group):
     seed: int = Field(ge=0)
-    grad_cam: GradCam
+    explain: Explain
     audit: Audit
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    wanted, way, seed = parameters.audit, parameters.grad_cam, parameters.seed
-    labels, classes = load_labels(files.test_split)
-    pixels = open_pixels(files.test_pixels, len(labels))
+    config, way, seed = parameters.audit, parameters.explain, parameters.seed
+    split = open_resized(files.test)
+    labels, pixels, classes = split.labels, split.pixels, split.classes
     model, card = load_model(files.model, classes, pixels.shape[1])
     device = best_device()
     model = model.to(device)
-    chosen = audit.some_of(labels, wanted.images, seed)
+    chosen = audit.some_of(labels, config.images, seed)
     labels, pixels = labels[chosen], pixels[chosen]
     images = Images(pixels, card.preprocessing, device)
     layer = choose_layer(model, images.plain(slice(0, 1)), way.layer, way.min_map_px)
@@ -70,7 +62,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     chances = answer(pixels)
     said = chances.argmax(1)
     maps = maps_of(model, np.arange(len(labels)))
-    masks, judged = find_objects(pixels, wanted.min_object_share, wanted.max_object_share, wanted.min_mask_agreement)
+    masks, judged = find_objects(pixels, config.min_object_share, config.max_object_share, config.min_mask_agreement)
     taken, known = np.flatnonzero(judged == TAKEN), np.flatnonzero(maps.any((1, 2)))
     figures: dict[str, Any] = {
         "images": len(labels),
@@ -90,28 +82,23 @@ def main(parameters: Parameters, files: Namespace) -> None:
         table |= audit.localisation(maps[taken], masks[taken], layer.width, seed)
         figures |= audit.summarise(table, seed)
     if known.size:
-        some = known[audit.some_of(labels[known], wanted.faithfulness_images, seed)]
+        some = known[audit.some_of(labels[known], config.faithfulness_images, seed)]
         noise = audit.random_maps(len(some), layer.width, images.size_px, np.random.default_rng(seed))
         compared, grey = {"cam": maps[some], "random": noise}, images.mean.cpu().numpy()
         curves = audit.faithfulness_curves(answer, pixels[some], grey, compared, said[some])
         figures["faithfulness"] = audit.faithfulness(curves, seed)
-        some = known[audit.some_of(labels[known], wanted.sanity_images, seed)]
+        some = known[audit.some_of(labels[known], config.sanity_images, seed)]
         figures["sanity"] = audit.sanity(model, maps[some], lambda network: maps_of(network, some), seed)
     figures["per_class"] = audit.per_class(table, labels, taken, classes, seed)
-    figures["checks"] = check(figures, wanted.max_background_ratio, wanted.max_sanity_correlation)
+    figures["checks"] = check(figures, config.max_background_ratio, config.max_sanity_correlation)
     figures["passed"] = all(figures["checks"].values())
     figures["verdict"] = verdict(figures, figures["checks"], classes)
     write_json(files.metrics, figures)
-    write_tsv(files.classes, audit.class_rows(figures["per_class"]))
+    write_tsv(files.plots / "classes.tsv", audit.class_rows(figures["per_class"]))
     examples = first_of_classes(labels[taken], masks[taken], maps[taken], versions, classes)
-    audit_sheet(files.sheet, examples, figures, curves, classes)
+    audit_sheet(files.plots / "pictures/sheet.png", examples, figures, curves, classes)
     print(figures["verdict"])
 
 
 if __name__ == "__main__":
-    run_on_devices(
-        main,
-        Parameters,
-        inputs=["model", "test_split", "test_pixels"],
-        outputs=["metrics", "classes", "sheet"],
-    )
+    run_on_devices(main, Parameters, inputs=["model", "test"], outputs=["metrics", "plots"])

@@ -7,13 +7,13 @@ from pydantic import Field
 from torch import nn
 
 from transfer.data.features import Features, save_features
-from transfer.data.splits import load_labels
+from transfer.data.resize import open_resized
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.devices.processes import leave_to_first
 from transfer.network.backbones import Preprocessing, load_backbone
 from transfer.network.classifier import build_feature_extractor
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.network.inference import run_over
 from transfer.runtime.parameters import Group
 
@@ -26,22 +26,21 @@ class Parameters(Group):
     embed: Embed
 
 
-def embed(extractor: nn.Module, preprocessing: Preprocessing, split: Path, pixels: Path, batch_size: int) -> Features:
-    labels, classes = load_labels(split)
-    images = Images(open_pixels(pixels, len(labels)), preprocessing, best_device())
-    plain = run_over(extractor, images, batch_size, label=f"{split.stem} plain")
-    mirrored = run_over(extractor, images, batch_size, mirrored=True, label=f"{split.stem} mirrored")
-    return Features(plain.cpu().numpy(), mirrored.cpu().numpy(), labels, classes)
+def embed(extractor: nn.Module, preprocessing: Preprocessing, folder: Path, batch_size: int) -> Features:
+    split = open_resized(folder)
+    images = Images(split.pixels, preprocessing, best_device())
+    plain = run_over(extractor, images, batch_size, label=f"{folder.name} plain")
+    mirrored = run_over(extractor, images, batch_size, mirrored=True, label=f"{folder.name} mirrored")
+    return Features(plain.cpu().numpy(), mirrored.cpu().numpy(), split.labels, split.classes)
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    batch_size = parameters.embed.batch_size
     backbone = load_backbone(files.backbone)
     extractor, _ = build_feature_extractor(backbone)
     extractor = extractor.to(best_device()).eval()
     train, val = (
-        embed(extractor, backbone.preprocessing, split, pixels, batch_size)
-        for split, pixels in ((files.train_split, files.train_pixels), (files.val_split, files.val_pixels))
+        embed(extractor, backbone.preprocessing, folder, parameters.embed.batch_size)
+        for folder in (files.train, files.val)
     )
     leave_to_first()
     save_features(files.train_features, train)
@@ -52,7 +51,7 @@ if __name__ == "__main__":
     run_on_devices(
         main,
         Parameters,
-        inputs=["backbone", "train_split", "train_pixels", "val_split", "val_pixels"],
+        inputs=["backbone", "train", "val"],
         outputs=["train_features", "val_features"],
         parallel=True,
     )

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from transfer.data.classes import CLUSTER_COLUMNS, class_labels, clusters, confusion_counts
+from transfer.data.resize import Resized, open_resized
 from transfer.data.splits import Split, load_split
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
@@ -28,9 +29,10 @@ from transfer.evaluation.label_errors import SUSPECT_COLUMNS, accuracy_without, 
 from transfer.evaluation.pairs import PAIR_COLUMNS, pairs
 from transfer.evaluation.scores import CLASS_COLUMNS, group_gap, score
 from transfer.network.classifier import load_model
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.network.inference import view_probabilities
 from transfer.pictures.sheets import error_sheet, prediction_grid, spread, suspect_sheet
+from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_arrays, write_json, write_tsv
 from transfer.runtime.parameters import Group
 
@@ -42,7 +44,6 @@ class Groups(Group):
 
 
 class Evaluate(Group):
-    elsewhere = ("robustness_images",)
     minimum_macro_f1: float = Field(ge=0, le=1)
     mirror: bool
     shift_fraction: float = Field(ge=0, le=0.5)
@@ -57,62 +58,71 @@ class Parameters(Group):
     evaluate: Evaluate
 
 
-def predict(model_file: Path, split: Split, pixels_file: Path, wanted: Evaluate, name: str) -> np.ndarray:
-    """Probabilities (views, N, classes) of each image in every view that is wanted."""
-    pixels = open_pixels(pixels_file, len(split.labels))
-    model, card = load_model(model_file, split.classes, pixels.shape[1])
-    images = Images(pixels, card.preprocessing, best_device())
-    shift_px = round(wanted.shift_fraction * images.size_px)
-    return view_probabilities(model.to(best_device()), images, wanted.batch_size, wanted.mirror, shift_px, name)
+def predict(model_file: Path, split: Resized, config: Evaluate, name: str) -> np.ndarray:
+    """Probabilities (views, N, classes) of each image in every view of the test-time augmentation."""
+    model, card = load_model(model_file, split.classes, split.pixels.shape[1])
+    images = Images(split.pixels, card.preprocessing, best_device())
+    shift_px = round(config.shift_fraction * images.size_px)
+    return view_probabilities(model.to(best_device()), images, config.batch_size, config.mirror, shift_px, name)
 
 
-def write_confusion(path: Path, split: Split, predicted: np.ndarray) -> None:
+def read_originals(path: Path, resized: Resized) -> Split:
+    """The test images at their own size. Raises DataError if they are not those that were resized."""
+    split = load_split(path)
+    if not np.array_equal(split.positions, resized.positions) or not np.array_equal(split.labels, resized.labels):
+        raise DataError(f"{path}: not the images that were resized; run `dvc repro resize` again")
+    return split
+
+
+def write_confusion(path: Path, split: Split | Resized, predicted: np.ndarray) -> None:
     """Write the actual and the predicted class of every image, in the split's order."""
     named = np.array(split.classes)
-    answers = zip(named[split.labels], named[predicted], strict=True)
-    write_tsv(path, [{"actual": actual, "predicted": said} for actual, said in answers])
+    both = zip(named[split.labels], named[predicted], strict=True)
+    write_tsv(path, [{"actual": actual, "predicted": answer} for actual, answer in both])
 
 
-def write_tables(files: Namespace, split: Split, probabilities: np.ndarray, expected: list[list[int]]) -> None:
+def write_tables(plots: Path, split: Split, probabilities: np.ndarray, expected: list[list[int]]) -> None:
     predicted = probabilities.argmax(1)
-    write_confusion(files.confusion, split, predicted)
+    write_confusion(plots / "confusion.tsv", split, predicted)
     counts = confusion_counts(split.labels, predicted, len(split.classes))
-    write_tsv(files.clusters, clusters(counts, split.classes), CLUSTER_COLUMNS)
-    write_tsv(files.pairs, pairs(counts, split.classes, expected), PAIR_COLUMNS)
-    write_tsv(files.risk_coverage, risk_coverage(risks(probabilities, split.labels)))
+    write_tsv(plots / "clusters.tsv", clusters(counts, split.classes), CLUSTER_COLUMNS)
+    write_tsv(plots / "pairs.tsv", pairs(counts, split.classes, expected), PAIR_COLUMNS)
+    write_tsv(plots / "risk_coverage.tsv", risk_coverage(risks(probabilities, split.labels)))
 
 
-def draw_pictures(files: Namespace, split: Split, probabilities: np.ndarray, count: int) -> None:
+def draw_pictures(folder: Path, split: Split, probabilities: np.ndarray, count: int) -> None:
     shown = spread(split.labels, len(split.classes), count)
-    prediction_grid(files.grid, split.images[shown], split.labels[shown], probabilities[shown], split.classes)
-    error_sheet(files.errors, split.images, split.labels, probabilities, split.classes, SHEET_IMAGES)
+    grid = folder / "predictions.png"
+    prediction_grid(grid, split.images[shown], split.labels[shown], probabilities[shown], split.classes)
+    error_sheet(folder / "errors.png", split.images, split.labels, probabilities, split.classes, SHEET_IMAGES)
 
 
-def write_label_errors(files: Namespace, split: Split, probabilities: np.ndarray) -> dict[str, float]:
+def write_label_errors(plots: Path, split: Split, probabilities: np.ndarray) -> dict[str, float]:
     """List and show suspected label errors; tell how many there are, and the accuracy on all other images."""
     places, suggested = suspects(probabilities, split.labels)
     rows = suspect_rows(probabilities, split, places, suggested)
-    write_tsv(files.label_errors, rows, SUSPECT_COLUMNS)
-    suspect_sheet(files.suspects, split.images[places], rows, SHEET_IMAGES)
+    write_tsv(plots / "label_errors.tsv", rows, SUSPECT_COLUMNS)
+    suspect_sheet(plots / "pictures/label_errors.png", split.images[places], rows, SHEET_IMAGES)
     return {"suspected": len(places), **accuracy_without(places, probabilities, split.labels)}
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    wanted = parameters.evaluate
-    val, split = load_split(files.val_split), load_split(files.test_split)
+    config, plots = parameters.evaluate, files.plots
+    val, resized = open_resized(files.val), open_resized(files.test)
+    split = read_originals(files.originals, resized)
     rigid = class_labels(parameters.groups.rigid, split.classes, "groups.rigid")
-    expected = [class_labels(pair, split.classes, "evaluate.expected_pairs") for pair in wanted.expected_pairs]
-    val_probabilities = predict(files.model, val, files.val_pixels, wanted, "val").mean(0)
-    views = predict(files.model, split, files.test_pixels, wanted, "test")
+    expected = [class_labels(pair, split.classes, "evaluate.expected_pairs") for pair in config.expected_pairs]
+    val_probabilities = predict(files.model, val, config, "val").mean(0)
+    views = predict(files.model, resized, config, "test")
     leave_to_first()
-    write_confusion(files.val_confusion, val, val_probabilities.argmax(1))
+    write_confusion(plots / "val_confusion.tsv", val, val_probabilities.argmax(1))
     temperature = fit_temperature(val_probabilities, val.labels)
     probabilities = views.mean(0)
     predicted, scaled = probabilities.argmax(1), scale(probabilities, temperature)
-    answers = {"labels": split.labels, "positions": split.positions, "predicted": predicted.astype(np.uint8)}
-    write_arrays(files.predictions, **answers, probabilities=probabilities)
+    about = {"labels": split.labels, "positions": split.positions, "predicted": predicted.astype(np.uint8)}
+    write_arrays(files.predictions, **about, probabilities=probabilities)
     scores = score(probabilities, split.labels, split.classes, parameters.seed)
-    met = scores["macro_f1"] >= wanted.minimum_macro_f1
+    met = scores["macro_f1"] >= config.minimum_macro_f1
     risk = risks(probabilities, split.labels)
     gap = group_gap(split.labels, predicted, rigid)
     metrics = {
@@ -123,18 +133,20 @@ def main(parameters: Parameters, files: Namespace) -> None:
         "calibration": calibration(probabilities, split.labels, temperature),
         "risk_coverage": {"aurc": float(risk.mean()), "accuracy_at_80": accuracy_at(risk, 80)},
         **({"groups": gap} if gap else {}),
-        "label_errors": write_label_errors(files, split, scaled),
+        "label_errors": write_label_errors(plots, split, scaled),
     }
     write_json(files.metrics, metrics)
     empty = dict.fromkeys(CLASS_COLUMNS, "")
-    write_tsv(files.per_class, [{"class": name, **empty, **values} for name, values in scores["per_class"].items()])
-    write_tsv(files.reliability, reliability(split.labels, raw=probabilities, scaled=scaled))
-    write_tables(files, split, probabilities, expected)
-    draw_pictures(files, split, probabilities, wanted.pictures)
+    write_tsv(
+        plots / "per_class.tsv", [{"class": name, **empty, **values} for name, values in scores["per_class"].items()]
+    )
+    write_tsv(plots / "reliability.tsv", reliability(split.labels, raw=probabilities, scaled=scaled))
+    write_tables(plots, split, probabilities, expected)
+    draw_pictures(plots / "pictures", split, probabilities, config.pictures)
     print(
         f"accuracy {scores['accuracy']:.4f} (95 % interval {scores['accuracy_ci_low']:.4f} to "
         f"{scores['accuracy_ci_high']:.4f}), macro F1 {scores['macro_f1']:.4f}: "
-        f"minimum viable accuracy ({wanted.minimum_macro_f1}) {'met' if met else 'missed'}"
+        f"minimum viable accuracy ({config.minimum_macro_f1}) {'met' if met else 'missed'}"
     )
 
 
@@ -142,20 +154,7 @@ if __name__ == "__main__":
     run_on_devices(
         main,
         Parameters,
-        inputs=["model", "val_split", "val_pixels", "test_split", "test_pixels"],
-        outputs=[
-            *(
-                "predictions",
-                "metrics",
-                "confusion",
-                "val_confusion",
-                "per_class",
-                "clusters",
-                "pairs",
-                "reliability",
-                "risk_coverage",
-            ),
-            *("label_errors", "grid", "errors", "suspects"),
-        ],
+        inputs=["model", "val", "test", "originals"],
+        outputs=["predictions", "metrics", "plots"],
         parallel=True,
     )

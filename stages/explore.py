@@ -23,7 +23,7 @@ from transfer.pictures.data import example_sheet, interpolation_sheet, mean_shee
 from transfer.runtime.command import run
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_json, write_tsv
-from transfer.runtime.parameters import Group
+from transfer.runtime.parameters import Group, SharedGroup
 
 
 class Explore(Group):
@@ -32,8 +32,7 @@ class Explore(Group):
     interpolation_examples: int = Field(ge=1, le=6)
 
 
-class Resize(Group):
-    elsewhere = ("interpolation",)
+class Resize(SharedGroup):
     size_px: int = Field(ge=8, le=1024)
 
 
@@ -68,14 +67,15 @@ def spread(count: int, wanted: int) -> np.ndarray:
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    wanted, size_px = parameters.explore, parameters.resize.size_px
-    train, val = load_split(files.train_split), load_split(files.val_split)
+    config, size_px = parameters.explore, parameters.resize.size_px
+    train, val = load_split(files.train), load_split(files.val)
+    pictures = files.plots / "pictures"
     tested = test_counts(files.counts, train.classes)
     rows = class_rows("train", train) + class_rows("val", val)
     unseen = dict.fromkeys(("brightness", "contrast", *CHANNELS), "")
     rows += [{"split": "test", "class": name, "images": count, **unseen} for name, count in tested.items()]
-    write_tsv(files.classes, rows)
-    some = train.images[spread(len(train.labels), wanted.interpolation_images)]
+    write_tsv(files.plots / "classes.tsv", rows)
+    some = train.images[spread(len(train.labels), config.interpolation_images)]
     original = measure_original(some)
     measured = {name: measure_enlarged(some, size_px, name) for name in COMPARED}
     enlarged = {"images": len(some), "size_px": size_px, "detail_from": DETAIL_FROM, "detail_to": NYQUIST}
@@ -88,17 +88,17 @@ def main(parameters: Parameters, files: Namespace) -> None:
         "cubic_closer_than_linear": share_closer(some, "cubic", "linear"),
     }
     write_json(files.metrics, content)
-    example_sheet(files.examples, train.images, train.labels, train.classes, wanted.examples)
-    mean_sheet(files.means, train.images, train.labels, train.classes)
-    shown = some[spread(len(some), wanted.interpolation_examples)]
+    example_sheet(pictures / "examples.png", train.images, train.labels, train.classes, config.examples)
+    mean_sheet(pictures / "means.png", train.images, train.labels, train.classes)
+    shown = some[spread(len(some), config.interpolation_examples)]
     title = f"Training images enlarged to {size_px} px (their middle), and figures over {len(some):,} of them"
-    interpolation_sheet(files.interpolation, shown, size_px, measured, original, title)
+    interpolation_sheet(pictures / "interpolation.png", shown, size_px, measured, original, title)
 
 
 if __name__ == "__main__":
     run(
         main,
         Parameters,
-        inputs=["train_split", "val_split", "counts"],
-        outputs=["metrics", "classes", "examples", "means", "interpolation"],
+        inputs=["train", "val", "counts"],
+        outputs=["metrics", "plots"],
     )

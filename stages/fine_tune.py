@@ -11,18 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from transfer.data.classes import class_labels, clusters, confusion_counts
-from transfer.data.splits import load_labels
+from transfer.data.resize import Resized, open_resized
 from transfer.devices.device import best_device, choose_algorithms
 from transfer.devices.launch import run_on_devices
 from transfer.devices.processes import leave_to_first, share, synchronised, world_size
 from transfer.network.backbones import Preprocessing, load_backbone
 from transfer.network.classifier import Classifier, ModelCard, build_classifier, load_head, save_model
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.network.inference import run_over
-from transfer.network.make_provenance import read_provenance
 from transfer.runtime.errors import DataError, ParameterError
 from transfer.runtime.files import open_arrays
-from transfer.runtime.parameters import Group
+from transfer.runtime.parameters import Group, SharedGroup
 from transfer.training.augmentation import Augmentation, Geometry, augment, build_mix, scaled_down
 from transfer.training.hard_examples import Order, shuffled, weights_by_name, weights_from_recall, with_hard_batches
 from transfer.training.log import live_log, write_results
@@ -31,7 +30,7 @@ from transfer.training.optimization import ScheduleName, build_optimizer, build_
 from transfer.training.state import SavedState, fingerprint, only_one
 from transfer.training.unfreezing import Unfreezing, Wave, last_stages
 
-INPUTS = ["backbone", "head", "train_split", "train_pixels", "val_split", "val_pixels", "suspects"]
+INPUTS = ["backbone", "head", "train", "val", "suspects"]
 VALIDATION_BATCH = 250  # forward only, so it changes nothing but memory
 
 
@@ -120,8 +119,7 @@ class Augment(Group):
         )
 
 
-class Train(Group):
-    elsewhere = ("head",)
+class Train(SharedGroup):
     deterministic: bool
     lr: float = Field(gt=0)
     batch_size: int = Field(ge=2)
@@ -139,13 +137,10 @@ class Parameters(Group):
     train: Train
 
 
-def read_images(
-    pixels: Path, split: Path, preprocessing: Preprocessing
-) -> tuple[tuple[Images, Tensor], tuple[str, ...]]:
-    """A split's images and labels on the device, and its class names."""
-    labels, classes = load_labels(split)
-    images = Images(open_pixels(pixels, len(labels)), preprocessing, best_device())
-    return (images, torch.from_numpy(labels).to(best_device())), classes
+def on_device(split: Resized, preprocessing: Preprocessing) -> tuple[Images, Tensor]:
+    """A split's images and labels."""
+    images = Images(split.pixels, preprocessing, best_device())
+    return images, torch.from_numpy(split.labels).to(best_device())
 
 
 def class_weights(wanted: FineTune, confused: np.ndarray, classes: tuple[str, ...]) -> Tensor | None:
@@ -223,8 +218,9 @@ def main(parameters: Parameters, files: Namespace) -> None:
     train, wanted = parameters.train, parameters.train.fine_tune
     choose_algorithms(best_device(), train.deterministic)
     backbone, head = load_backbone(files.backbone), load_head(files.head)
-    data, classes = read_images(files.train_pixels, files.train_split, backbone.preprocessing)
-    val, _ = read_images(files.val_pixels, files.val_split, backbone.preprocessing)
+    split = open_resized(files.train)
+    data, classes = on_device(split, backbone.preprocessing), split.classes
+    val = on_device(open_resized(files.val), backbone.preprocessing)
     if head.classes != classes:
         raise DataError(f"{files.head}: trained for {list(head.classes)}, the data has {list(classes)}; train it again")
     rigid = class_labels(parameters.groups.rigid, classes, "groups.rigid")
@@ -239,16 +235,14 @@ def main(parameters: Parameters, files: Namespace) -> None:
     optimizer = build_optimizer(wanted.optimizer, groups, wanted.momentum)
     steps = plan.epochs * plan.steps_per_epoch(task.count)
     schedule = build_schedule(wanted.schedule, optimizer, steps, wanted.warm_up_fraction, wanted.plateau_patience)
-    inputs = {name: getattr(files, name) for name in INPUTS}
-    provenance = read_provenance("fine_tune", parameters, inputs, files.params)
-    saved = SavedState(files.state, "fine_tune", fingerprint(parameters, list(inputs.values())))
+    saved = SavedState(files.state, "fine_tune", fingerprint(parameters, [getattr(files, name) for name in INPUTS]))
     first_epoch = head.epochs + 1
     with only_one(files.model), only_one(saved.folder), saved:
         with live_log(files.state / "live" / "fine_tune", first_epoch) as log:
             fitted = fit(model, task, plan, optimizer, schedule, saved, log, "fine_tune")
         leave_to_first()
-        size_px = data[0].size_px
-        card = ModelCard(backbone.architecture, head.shape, classes, backbone.preprocessing, size_px, provenance)
+        how = data[0].size_px, split.interpolation
+        card = ModelCard(backbone.architecture, head.shape, classes, backbone.preprocessing, *how)
         save_model(files.model, model, card)
         write_results(files.metrics, files.curves, fitted, first_epoch)
         saved.discard()

@@ -5,12 +5,12 @@ from argparse import Namespace
 import numpy as np
 from pydantic import Field
 
-from transfer.data.splits import load_split
+from transfer.data.resize import open_resized
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
-from transfer.explanation.cam import TITLES, Method, choose_layer, explain
+from transfer.explanation.cam import TITLES, Explain, choose_layer, explain
 from transfer.network.classifier import load_model
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.pictures.sheets import Compared, Explained, heat_map_sheet
 from transfer.runtime.files import open_arrays
 from transfer.runtime.parameters import Group
@@ -19,14 +19,11 @@ PAIRS, ERRORS_A_PAIR = 5, 3
 
 
 class GradCam(Group):
-    method: Method
-    layer: str | None
-    min_map_px: int = Field(ge=2)
-    batch_size: int = Field(gt=0)
     examples: int = Field(ge=1, le=3)
 
 
 class Parameters(Group):
+    explain: Explain
     grad_cam: GradCam
 
 
@@ -46,22 +43,22 @@ def confused_pairs(labels: np.ndarray, predicted: np.ndarray, count: int) -> lis
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    wanted = parameters.grad_cam
-    split = load_split(files.test_split)
+    config, count = parameters.explain, parameters.grad_cam.examples
+    split = open_resized(files.test)
+    pixels = split.pixels
     with open_arrays(files.predictions, "probabilities") as arrays:
         probabilities = arrays["probabilities"]
-    pixels = open_pixels(files.test_pixels, len(split.labels))
     model, card = load_model(files.model, split.classes, pixels.shape[1])
     images = Images(pixels, card.preprocessing, best_device())
     model = model.to(best_device())
-    layer = choose_layer(model, images.plain(slice(0, 1)), wanted.layer, wanted.min_map_px)
+    layer = choose_layer(model, images.plain(slice(0, 1)), config.layer, config.min_map_px)
     predicted = probabilities.argmax(1)
 
     by_class = []
     for label, name in enumerate(split.classes):
         own, right = split.labels == label, predicted == split.labels
-        right_places = most_confident(probabilities, np.flatnonzero(own & right), wanted.examples)
-        wrong_places = most_confident(probabilities, np.flatnonzero(own & ~right), wanted.examples)
+        right_places = most_confident(probabilities, np.flatnonzero(own & right), count)
+        wrong_places = most_confident(probabilities, np.flatnonzero(own & ~right), count)
         by_class.append((name, [*right_places, *wrong_places]))
     by_pair = [
         (f"{split.classes[one]} / {split.classes[other]}", most_confident(probabilities, places, ERRORS_A_PAIR))
@@ -70,7 +67,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
 
     shown = np.array(sorted({i for _, row in [*by_class, *by_pair] for i in row if i is not None}), dtype=np.int64)
     targets = np.concatenate([predicted[shown], split.labels[shown]])
-    maps = explain(model, layer.module, images, np.tile(shown, 2), targets, wanted.method, wanted.batch_size)
+    maps = explain(model, layer.module, images, np.tile(shown, 2), targets, config.method, config.batch_size)
     said, true = (dict(zip(map(int, shown), half, strict=True)) for half in np.split(maps, 2))
 
     def one_map(i: int | None) -> Explained | None:
@@ -79,24 +76,19 @@ def main(parameters: Parameters, files: Namespace) -> None:
     def two_maps(i: int | None) -> Compared | None:
         return None if i is None else Compared(pixels[i], (true[i], said[i]), int(split.labels[i]), probabilities[i])
 
-    title, columns = TITLES[wanted.method], ["image, heat map, overlay"] * ERRORS_A_PAIR
-    examples = ["right"] * wanted.examples + ["wrong (truth → answer)"] * wanted.examples
+    title, columns = TITLES[config.method], ["image, heat map, overlay"] * ERRORS_A_PAIR
+    examples = ["right"] * count + ["wrong (truth → answer)"] * count
     rows = [(name, [one_map(i) for i in places]) for name, places in by_class]
     about = f"{title} for the predicted class, surest answers\n{layer.description}"
-    heat_map_sheet(files.sheet, rows, examples, split.classes, about)
+    heat_map_sheet(files.plots / "examples.png", rows, examples, split.classes, about)
     rows = [(name, [one_map(i) for i in places]) for name, places in by_pair]
     about = f"{title} of the surest errors in the most confused pairs (truth → answer)\n{layer.description}"
-    heat_map_sheet(files.errors, rows, columns, split.classes, about)
+    heat_map_sheet(files.plots / "errors.png", rows, columns, split.classes, about)
     columns = ["image, map for the truth, for the answer"] * ERRORS_A_PAIR
     rows = [(name, [two_maps(i) for i in places]) for name, places in by_pair]
     about = f"{title} of the same errors for the true and for the predicted class\n{layer.description}"
-    heat_map_sheet(files.pairs, rows, columns, split.classes, about)
+    heat_map_sheet(files.plots / "pairs.png", rows, columns, split.classes, about)
 
 
 if __name__ == "__main__":
-    run_on_devices(
-        main,
-        Parameters,
-        inputs=["model", "test_split", "test_pixels", "predictions"],
-        outputs=["sheet", "errors", "pairs"],
-    )
+    run_on_devices(main, Parameters, inputs=["model", "test", "predictions"], outputs=["plots"])

@@ -30,18 +30,18 @@ class Parameters(Group):
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    wanted = parameters.label_errors
-    features, split = load_features(files.train_features), load_split(files.train_split)
+    config = parameters.label_errors
+    features, split = load_features(files.features), load_split(files.split)
     if not np.array_equal(features.labels, split.labels):
-        raise DataError(f"{files.train_features}: not of the images of {files.train_split}; run embed again")
-    probabilities = cross_validated(features.plain, features.labels, wanted.folds, parameters.seed)
+        raise DataError(f"{files.features}: not of the images of {files.split}; run embed again")
+    probabilities = cross_validated(features.plain, features.labels, config.folds, parameters.seed)
     places, suggested = suspects(probabilities, split.labels)
     rows = suspect_rows(probabilities, split, places, suggested)
     write_arrays(files.suspects, places=places)
-    write_tsv(files.table, rows, SUSPECT_COLUMNS)
-    suspect_sheet(files.sheet, split.images[places], rows, wanted.pictures)
+    write_tsv(files.plots / "suspects.tsv", rows, SUSPECT_COLUMNS)
+    suspect_sheet(files.plots / "pictures/suspects.png", split.images[places], rows, config.pictures)
     print(f"{len(places)} of {len(split.labels)} training images have a label that looks wrong")
 
 
 if __name__ == "__main__":
-    run(main, Parameters, inputs=["train_features", "train_split"], outputs=["suspects", "table", "sheet"])
+    run(main, Parameters, inputs=["features", "split"], outputs=["suspects", "plots"])

@@ -9,13 +9,14 @@ import numpy as np
 from pydantic import Field
 
 from transfer.data.features import load_features
+from transfer.data.resize import open_resized
 from transfer.data.splits import Split, load_split
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.evaluation.duplicates import Looks, Pair, Thresholds, accuracy_without, find_duplicates
 from transfer.network.backbones import load_backbone
 from transfer.network.classifier import build_feature_extractor
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.network.inference import run_over
 from transfer.pictures.data import pair_sheet
 from transfer.runtime.errors import DataError
@@ -62,19 +63,19 @@ def row_of(pair: Pair, a: str, b: str, splits: dict[str, Split]) -> dict[str, An
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    wanted = parameters.leakage
-    splits = {name: load_split(getattr(files, f"{name}_split")) for name in SPLITS}
+    config = parameters.leakage
+    splits = {name: load_split(files.splits / f"{name}.npz") for name in SPLITS}
     with open_arrays(files.predictions, "positions", "predicted") as arrays:
         if not np.array_equal(arrays["positions"], splits["test"].positions):
             raise DataError(f"{files.predictions}: answers for other images than the test split's; run evaluate again")
         right = arrays["predicted"] == splits["test"].labels
     backbone = load_backbone(files.backbone)
     extractor, width = build_feature_extractor(backbone)
-    looks = {name: known_looks(splits[name], getattr(files, f"{name}_features"), width) for name in ("train", "val")}
-    images = Images(open_pixels(files.test_pixels, len(right)), backbone.preprocessing, best_device())
-    embedded = run_over(extractor.to(best_device()).eval(), images, wanted.batch_size, label="test")
+    looks = {name: known_looks(splits[name], files.features / f"{name}.npz", width) for name in ("train", "val")}
+    images = Images(open_resized(files.test).pixels, backbone.preprocessing, best_device())
+    embedded = run_over(extractor.to(best_device()).eval(), images, config.batch_size, label="test")
     looks["test"] = Looks(splits["test"].images, (embedded.cpu().numpy(),))
-    thresholds = Thresholds(**wanted.model_dump(exclude={"batch_size", "pictures"}))
+    thresholds = Thresholds(**config.model_dump(exclude={"batch_size", "pictures"}))
     counts, rows, affected = {}, [], np.zeros(len(right), bool)
     for a, b in combinations_with_replacement(SPLITS, 2):
         found = find_duplicates(looks[a], None if a == b else looks[b], thresholds)
@@ -85,18 +86,15 @@ def main(parameters: Parameters, files: Namespace) -> None:
             affected[[pair.places[1] for pair in found]] = True
     figures = {"thresholds": vars(thresholds), "pairs": counts, **accuracy_without(right, affected)}
     write_json(files.metrics, figures)
-    write_tsv(files.pairs, rows, COLUMNS)
+    write_tsv(files.plots / "pairs.tsv", rows, COLUMNS)
     rows.sort(key=lambda row: (SHOWN.index((row["split_a"], row["split_b"])), -row["pixel_correlation"]))
-    pair_sheet(files.sheet, rows, wanted.pictures)
+    pair_sheet(files.plots / "pictures/pairs.png", rows, config.pictures)
 
 
 if __name__ == "__main__":
     run_on_devices(
         main,
         Parameters,
-        inputs=[
-            *("train_split", "val_split", "test_split", "test_pixels"),
-            *("train_features", "val_features", "backbone", "predictions"),
-        ],
-        outputs=["metrics", "pairs", "sheet"],
+        inputs=["backbone", "splits", "features", "test", "predictions"],
+        outputs=["metrics", "plots"],
     )

@@ -1,10 +1,10 @@
-"""Upscale one split with OpenCV to a memory-mappable cache."""
+"""Upscale one split with OpenCV to memory-mappable pixels, beside their labels."""
 
 from argparse import Namespace
 
 from pydantic import Field
 
-from transfer.data.resize import Interpolation, resize_to_file
+from transfer.data.resize import Interpolation, save_resized
 from transfer.data.splits import load_split
 from transfer.runtime.command import run
 from transfer.runtime.parameters import Group
@@ -20,9 +20,9 @@ class Parameters(Group):
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    wanted = parameters.resize
-    resize_to_file(load_split(files.split).images, wanted.size_px, wanted.interpolation, files.pixels)
+    config = parameters.resize
+    save_resized(files.resized, load_split(files.split), config.size_px, config.interpolation)
 
 
 if __name__ == "__main__":
-    run(main, Parameters, inputs=["split"], outputs=["pixels"])
+    run(main, Parameters, inputs=["split"], outputs=["resized"])

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from tqdm import tqdm
 
-from transfer.data.resize import Interpolation, resized
+from transfer.data.resize import resized
 from transfer.data.splits import load_split, stratified_positions
 from transfer.devices.device import best_device, mixed_precision
 from transfer.devices.launch import run_on_devices
@@ -22,49 +22,42 @@ from transfer.runtime.files import write_json, write_tsv
 from transfer.runtime.parameters import Group
 
 
-class Evaluate(Group):
-    elsewhere = ("minimum_macro_f1", "mirror", "shift_fraction", "pictures", "expected_pairs")
+class Robustness(Group):
+    images: int = Field(gt=0)
     batch_size: int = Field(gt=0)
-    robustness_images: int = Field(gt=0)
-
-
-class Resize(Group):
-    elsewhere = ("size_px",)  # the model knows the size that it was trained on
-    interpolation: Interpolation
 
 
 class Parameters(Group):
     seed: int = Field(ge=0)
-    evaluate: Evaluate
-    resize: Resize
+    robustness: Robustness
 
 
 @torch.no_grad()
 def hits(
-    model: Classifier, card: ModelCard, pictures: Iterable[np.ndarray], labels: np.ndarray, parameters: Parameters
+    model: Classifier, card: ModelCard, pictures: Iterable[np.ndarray], labels: np.ndarray, batch_size: int
 ) -> int:
     """Right answers on pictures of 32 pixels, which are upscaled and held a batch at a time."""
-    device, size, remaining = best_device(), parameters.evaluate.batch_size, iter(pictures)
+    device, remaining = best_device(), iter(pictures)
     found = 0
-    for start in range(0, len(labels), size):
-        large = [resized(each, card.size_px, parameters.resize.interpolation) for each in islice(remaining, size)]
+    for start in range(0, len(labels), batch_size):
+        large = [resized(each, card.size_px, card.interpolation) for each in islice(remaining, batch_size)]
         batch = Images(np.stack(large), card.preprocessing, device).plain(slice(None))
         with mixed_precision(device):
             predicted = model(batch).argmax(1).cpu().numpy()
-        found += int((predicted == labels[start : start + size]).sum())
+        found += int((predicted == labels[start : start + batch_size]).sum())
     return found
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    split = load_split(files.test_split)
+    split = load_split(files.test)
     model, card = load_model(files.model, split.classes)
     model = model.to(best_device())
-    count = min(parameters.evaluate.robustness_images, len(split.labels))
+    count = min(parameters.robustness.images, len(split.labels))
     (chosen,) = stratified_positions(split.labels, [count], parameters.seed)
     images, labels = split.images[chosen], split.labels[chosen]
 
     def accuracy(pictures: Iterable[np.ndarray]) -> Estimate:
-        right = hits(model, card, pictures, labels, parameters)
+        right = hits(model, card, pictures, labels, parameters.robustness.batch_size)
         return right / count, *wilson_interval(right, count)
 
     clean = accuracy(images)
@@ -78,12 +71,19 @@ def main(parameters: Parameters, files: Namespace) -> None:
     )
     columns: list[str] = ["corruption", "strength", "accuracy", "accuracy_ci_low", "accuracy_ci_high"]
     rows = [dict(zip(columns, (*condition, *estimate), strict=True)) for condition, estimate in found.items()]
-    write_tsv(files.table, rows)
+    write_tsv(files.plots / "conditions.tsv", rows)
     said = f"accuracy {mean:.1%} on average under corruption, {clean[0]:.1%} without ({count} test images)"
     examples = images[[0, count // 2]]
-    corruption_chart(files.chart, clean, found, examples, f"One view, 95 % intervals: {said}", parameters.seed)
+    corruption_chart(
+        files.plots / "pictures/conditions.png",
+        clean,
+        found,
+        examples,
+        f"One view, 95 % intervals: {said}",
+        parameters.seed,
+    )
     print(said)
 
 
 if __name__ == "__main__":
-    run_on_devices(main, Parameters, inputs=["model", "test_split"], outputs=["metrics", "table", "chart"])
+    run_on_devices(main, Parameters, inputs=["model", "test"], outputs=["metrics", "plots"])

@@ -14,15 +14,13 @@ from transfer.data.features import Features, draw_views, load_features
 from transfer.devices.device import best_device, choose_algorithms
 from transfer.devices.launch import run_on_devices
 from transfer.network.classifier import Head, HeadShape, build_head, save_head
-from transfer.network.make_provenance import read_provenance
-from transfer.runtime.parameters import Group
+from transfer.runtime.parameters import Group, SharedGroup
 from transfer.training.log import live_log, write_results
 from transfer.training.loop import Plan, Task, fit
 from transfer.training.optimization import ScheduleName, build_optimizer, build_schedule, parameter_groups
 from transfer.training.state import SavedState, fingerprint, only_one, seed_step
 
-INPUTS = ["train_features", "val_features"]
-ORIGINS = ["backbone", "train_split", "val_split"]  # what the features were made of, for the provenance alone
+INPUTS = ["train", "val"]
 FIRST_EPOCH = 1
 MOMENTUM, WARM_UP_FRACTION, PLATEAU_PATIENCE = 0.9, 0.3, 2  # of a phase that takes seconds
 
@@ -40,8 +38,7 @@ class HeadParameters(Group):
     patience: int = Field(ge=0)
 
 
-class Train(Group):
-    elsewhere = ("lr", "batch_size", "fine_tune", "augment")
+class Train(SharedGroup):
     deterministic: bool
     head: HeadParameters
 
@@ -68,28 +65,26 @@ def make_task(train: Features, val: Features, device: torch.device, label_smooth
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    wanted, seed = parameters.train.head, parameters.seed
-    train, val = load_features(files.train_features), load_features(files.val_features)
-    made_of = {name: getattr(files, name) for name in [*INPUTS, *ORIGINS]}
-    provenance = read_provenance("train_head", parameters, made_of, files.params)
+    config, seed = parameters.train.head, parameters.seed
+    train, val = load_features(files.train), load_features(files.val)
     device = best_device()
     choose_algorithms(device, parameters.train.deterministic)
-    shape = HeadShape(train.plain.shape[1], wanted.hidden, wanted.batch_norm, wanted.dropout, len(train.classes))
+    shape = HeadShape(train.plain.shape[1], config.hidden, config.batch_norm, config.dropout, len(train.classes))
     seed_step(seed, -1)
     head = build_head(shape).to(device)
-    plan = Plan(wanted.epochs, wanted.batch_size, wanted.patience, ema_decay=0.0, seed=seed)
-    task = make_task(train, val, device, wanted.label_smoothing)
-    optimizer = build_optimizer("adamw", parameter_groups(head, wanted.lr, wanted.weight_decay), MOMENTUM)
+    plan = Plan(config.epochs, config.batch_size, config.patience, ema_decay=0.0, seed=seed)
+    task = make_task(train, val, device, config.label_smoothing)
+    optimizer = build_optimizer("adamw", parameter_groups(head, config.lr, config.weight_decay), MOMENTUM)
     steps = plan.epochs * plan.steps_per_epoch(task.count)
-    schedule = build_schedule(wanted.schedule, optimizer, steps, WARM_UP_FRACTION, PLATEAU_PATIENCE)
+    schedule = build_schedule(config.schedule, optimizer, steps, WARM_UP_FRACTION, PLATEAU_PATIENCE)
     saved = SavedState(files.state, "train_head", fingerprint(parameters, [getattr(files, name) for name in INPUTS]))
     with only_one(files.head), only_one(saved.folder), saved:
         with live_log(files.state / "live" / "train_head", FIRST_EPOCH) as log:
             fitted = fit(head, task, plan, optimizer, schedule, saved, log, "train_head")
-        save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history), provenance))
+        save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history)))
         write_results(files.metrics, files.curves, fitted, FIRST_EPOCH)
         saved.discard()
 
 
 if __name__ == "__main__":
-    run_on_devices(main, Parameters, inputs=[*INPUTS, *ORIGINS], outputs=["head", "metrics", "curves"])
+    run_on_devices(main, Parameters, inputs=INPUTS, outputs=["head", "metrics", "curves"])

@@ -5,7 +5,6 @@ import re
 from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,11 +12,10 @@ import pytest
 import yaml
 from sklearn.datasets import load_digits
 
-from commands.demo import ROOT, write_random_weights
+from commands.demo import write_random_weights
 from stages import (
     audit,
     backbone,
-    cards,
     download,
     embed,
     evaluate,
@@ -26,13 +24,12 @@ from stages import (
     grad_cam,
     label_errors,
     leakage,
-    report,
     resize,
     robustness,
     subsample,
     train_head,
 )
-from transfer.runtime.files import sha256_of
+from transfer.runtime.files import ROOT, sha256_of
 from transfer.runtime.parameters import check_parameters
 from transfer.sources.cifar import LabelledImages, write_archive
 
@@ -51,8 +48,8 @@ SETTINGS = {
         "batch_size": 16,
         "pictures": 9,
         "expected_pairs": [["bird", "airplane"]],
-        "robustness_images": 20,
     },
+    "robustness": {"images": 20, "batch_size": 16},
 }
 
 
@@ -65,7 +62,7 @@ def tiny_parameters(archive: Path, weights: Path) -> dict:
     parameters["train"].update(lr=0.001, batch_size=15)
     parameters["train"]["head"].update(hidden=[16], epochs=3, batch_size=15)
     parameters["train"]["fine_tune"].update(epochs=2)
-    parameters["grad_cam"].update(min_map_px=3, batch_size=8)
+    parameters["explain"].update(min_map_px=3, batch_size=8)
     parameters["audit"].update(images=12, faithfulness_images=3, sanity_images=2)
     return parameters
 
@@ -99,158 +96,23 @@ class Arena:
         files = (path for path in sorted(self.folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
-    def run(self, stage: ModuleType, parameters: dict | None = None, /, **files: str | list[str]) -> None:
+    def run(self, stage: ModuleType, parameters: dict | None = None, /, **files: str) -> None:
         checked = check_parameters(stage.Parameters, parameters or self.parameters)
-        paths = {
-            option: self.file(names) if isinstance(names, str) else [self.file(name) for name in names]
-            for option, names in files.items()
-        }
+        paths = {option: self.file(name) for option, name in files.items()}
         stage.main(checked, Namespace(state=self.file("state"), params=self.file("params.yaml"), **paths))
 
 
-DATA = {
-    "train_split": "train.npz",
-    "train_pixels": "train.npy",
-    "val_split": "val.npz",
-    "val_pixels": "val.npy",
-}
-TEST = {"test_split": "test.npz", "test_pixels": "test.npy"}
-EVIDENCE = [
-    *("download.json", "backbone.json", "subsample.json"),
-    *("explore.json", "explore_examples.png", "explore_means.png", "explore_interpolation.png"),
-    *("train_head.json", "train_head.tsv", "fine_tune.json", "fine_tune.tsv"),
-    *("evaluate.json", "per_class.tsv", "confusion.tsv", "clusters.tsv", "pairs.tsv"),
-    *("reliability.tsv", "risk_coverage.tsv", "label_errors.tsv"),
-    *("predictions.png", "errors.png", "label_errors.png"),
-    *("leakage.json", "leakage.tsv", "leakage.png", "robustness.json", "robustness.tsv", "robustness.png"),
-    *("grad_cam.png", "grad_cam_errors.png", "grad_cam_pairs.png"),
-    *("audit.json", "audit_classes.tsv", "audit.png"),
-]
-CARD_EVIDENCE = [
-    *("download.json", "backbone.json", "subsample.json", "train_label_errors.tsv", "train_head.json"),
-    *("fine_tune.json", "evaluate.json", "leakage.json", "robustness.json", "audit.json"),
-]
-FILES: dict[ModuleType, dict[str, Any]] = {
-    download: {"images": "images.npz", "metrics": "download.json"},
-    backbone: {"weights": "backbone.safetensors", "metrics": "backbone.json"},
-    subsample: {
-        "images": "images.npz",
-        "train": "train.npz",
-        "val": "val.npz",
-        "test": "test.npz",
-        "metrics": "subsample.json",
-    },
-    explore: {
-        "train_split": "train.npz",
-        "val_split": "val.npz",
-        "counts": "subsample.json",
-        "metrics": "explore.json",
-        "classes": "explore_classes.tsv",
-        "examples": "explore_examples.png",
-        "means": "explore_means.png",
-        "interpolation": "explore_interpolation.png",
-    },
-    embed: {
-        **DATA,
-        "backbone": "backbone.safetensors",
-        "train_features": "train_features.npz",
-        "val_features": "val_features.npz",
-    },
-    train_head: {
-        "train_features": "train_features.npz",
-        "val_features": "val_features.npz",
-        "backbone": "backbone.safetensors",
-        "train_split": "train.npz",
-        "val_split": "val.npz",
-        "head": "head.safetensors",
-        "metrics": "train_head.json",
-        "curves": "train_head.tsv",
-    },
-    label_errors: {
-        "train_features": "train_features.npz",
-        "train_split": "train.npz",
-        "suspects": "suspects.npz",
-        "table": "train_label_errors.tsv",
-        "sheet": "train_label_errors.png",
-    },
-    fine_tune: {
-        **DATA,
-        "suspects": "suspects.npz",
-        "backbone": "backbone.safetensors",
-        "head": "head.safetensors",
-        "model": "model.safetensors",
-        "metrics": "fine_tune.json",
-        "curves": "fine_tune.tsv",
-    },
-    evaluate: {
-        **TEST,
-        "val_split": "val.npz",
-        "val_pixels": "val.npy",
-        "model": "model.safetensors",
-        "predictions": "predictions.npz",
-        "metrics": "evaluate.json",
-        "confusion": "confusion.tsv",
-        "val_confusion": "val_confusion.tsv",
-        "per_class": "per_class.tsv",
-        "clusters": "clusters.tsv",
-        "pairs": "pairs.tsv",
-        "reliability": "reliability.tsv",
-        "risk_coverage": "risk_coverage.tsv",
-        "label_errors": "label_errors.tsv",
-        "grid": "predictions.png",
-        "errors": "errors.png",
-        "suspects": "label_errors.png",
-    },
-    leakage: {
-        **TEST,
-        "train_split": "train.npz",
-        "val_split": "val.npz",
-        "train_features": "train_features.npz",
-        "val_features": "val_features.npz",
-        "backbone": "backbone.safetensors",
-        "predictions": "predictions.npz",
-        "metrics": "leakage.json",
-        "pairs": "leakage.tsv",
-        "sheet": "leakage.png",
-    },
-    robustness: {
-        "test_split": "test.npz",
-        "model": "model.safetensors",
-        "metrics": "robustness.json",
-        "table": "robustness.tsv",
-        "chart": "robustness.png",
-    },
-    grad_cam: {
-        **TEST,
-        "model": "model.safetensors",
-        "predictions": "predictions.npz",
-        "sheet": "grad_cam.png",
-        "errors": "grad_cam_errors.png",
-        "pairs": "grad_cam_pairs.png",
-    },
-    audit: {
-        **TEST,
-        "model": "model.safetensors",
-        "metrics": "audit.json",
-        "classes": "audit_classes.tsv",
-        "sheet": "audit.png",
-    },
-    report: {
-        "model": "model.safetensors",
-        "page_template": str(ROOT / "transfer/report/templates/report.html.j2"),
-        "markdown_template": str(ROOT / "transfer/report/templates/report.md.j2"),
-        "evidence": EVIDENCE,
-        "markdown": "report/report.md",
-        "page": "report/report.html",
-    },
-    cards: {
-        "model": "model.safetensors",
-        "model_template": str(ROOT / "transfer/report/templates/model_card.md.j2"),
-        "data_template": str(ROOT / "transfer/report/templates/data_card.md.j2"),
-        "evidence": CARD_EVIDENCE,
-        "package": "classifier",
-    },
-}
+def options_of(stage: str) -> dict[str, str]:
+    """What dvc.yaml gives a stage's options: the arena's files lie as in the repository."""
+    words = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["cmd"].split()[3:]
+    names = (option.removeprefix("--").replace("-", "_") for option in words[::2])
+    return dict(zip(names, words[1::2], strict=True))
+
+
+STAGES = (download, backbone, subsample, explore, embed, label_errors, train_head, fine_tune)
+STAGES += (evaluate, leakage, robustness, grad_cam, audit)
+FILES = {stage: options_of(stage.__name__.removeprefix("stages.")) for stage in STAGES}
+FILES[resize] = {"split": "data/splits/val.npz", "resized": "data/resized/val"}
 
 
 def outputs_of(stage: ModuleType) -> list[str]:
@@ -259,16 +121,27 @@ def outputs_of(stage: ModuleType) -> list[str]:
     return re.findall(r'"(\w+)"', listed)
 
 
+def outputs_in(folder: str, stage: ModuleType) -> dict[str, str]:
+    """The stage's outputs, in another folder of the arena."""
+    return {option: f"{folder}/{FILES[stage][option]}" for option in outputs_of(stage)}
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files of a folder but locks, by their path in it; of a file, its own."""
+    if folder.is_file():
+        return {"": folder.read_bytes()}
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
 @pytest.fixture(scope="session")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
     """All stages run in order; tests read its files and write others beside them."""
     made = Arena(tmp_path_factory.mktemp("arena"))
-    for stage in (download, backbone, subsample):
+    for stage in STAGES[:3]:
         made.run(stage, **FILES[stage])
     for split in ("train", "val", "test"):
-        made.run(resize, split=f"{split}.npz", pixels=f"{split}.npy")
-    for stage in (explore, embed, label_errors, train_head, fine_tune):
-        made.run(stage, **FILES[stage])
-    for stage in (evaluate, leakage, robustness, grad_cam, audit, report, cards):
+        made.run(resize, split=f"data/splits/{split}.npz", resized=f"data/resized/{split}")
+    for stage in STAGES[3:]:
         made.run(stage, **FILES[stage])
     return made

@@ -9,23 +9,23 @@ import pytest
 import torch
 
 from stages import audit
-from tests.stages.conftest import CLASSES, FILES
-from transfer.data.splits import Split, save_split
+from tests.stages.conftest import CLASSES, FILES, files_in
+from transfer.data.resize import open_resized, save_resized
+from transfer.data.splits import Split
 from transfer.network.classifier import load_model, save_model
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.runtime.errors import ParameterError
 
-OUTPUTS = {"metrics": "a_made.json", "classes": "a_made.tsv", "sheet": "a_made.png"}
+OUTPUTS = {"metrics": "a_made.json", "plots": "a_made"}
 
 
 def figures_of(arena, name: str) -> dict:
     return json.loads(arena.file(name).read_text())
 
 
-def run_with(arena, group: str = "audit", test_split="test.npz", test_pixels="test.npy", **changes) -> dict:
+def run_with(arena, group: str = "audit", test: str = "data/resized/test", **changes) -> dict:
     changed = {**arena.parameters, group: {**arena.parameters[group], **changes}}
-    files = {"test_split": test_split, "test_pixels": test_pixels}
-    arena.run(audit, changed, **{**FILES[audit], **OUTPUTS, **files})
+    arena.run(audit, changed, **{**FILES[audit], **OUTPUTS, "test": test})
     return figures_of(arena, "a_made.json")
 
 
@@ -38,11 +38,9 @@ def scenes(arena) -> dict[str, str]:
     discs = np.stack([(y - a) ** 2 + (x - b) ** 2 < 9**2 for a, b in rng.integers(15, 25, (21, 2))])
     colours = np.where(discs[..., None], [200, 60, 50], rng.integers(40, 200, (21, 1, 1, 3)) * [0, 1, 1])
     pixels = (colours + rng.normal(0, 12, colours.shape)).clip(0, 255).astype(np.uint8)
-    save_split(arena.file("scenes.npz"), Split(pixels[:, :32, :32], labels, np.arange(21), CLASSES))
-    np.save(arena.file("scenes.npy"), pixels)
-    files = {"test_split": "scenes.npz", "test_pixels": "scenes.npy"}
-    outputs = {"metrics": "scenes.json", "classes": "scenes.tsv", "sheet": "scenes.png"}
-    arena.run(audit, **{**FILES[audit], **files, **outputs})
+    save_resized(arena.file("scenes"), Split(pixels, labels, np.arange(21), CLASSES), 40, "cubic")
+    files = {"test": "scenes"}
+    arena.run(audit, **{**FILES[audit], **files, "metrics": "scenes.json", "plots": "scenes_plots"})
     return files
 
 
@@ -62,7 +60,7 @@ def test_figures_checks_and_verdict_agree(arena, scenes):
 
 
 def test_the_table_says_what_the_metrics_say(arena, scenes):
-    with arena.file("scenes.tsv").open() as stream:
+    with arena.file("scenes_plots/classes.tsv").open() as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     assert [row["class"] for row in rows] == list(CLASSES)
     for row in rows:
@@ -76,8 +74,8 @@ def test_clean_accuracy_is_that_of_the_model_on_all_images(arena, scenes):
     figures = run_with(arena, images=1000, **scenes)
     assert figures["images"] == 21
     assert figures["coverage"] == 1
-    model, card = load_model(arena.file("model.safetensors"), CLASSES, 40)
-    images = Images(open_pixels(arena.file("scenes.npy"), 21), card.preprocessing, torch.device("cpu"))
+    model, card = load_model(arena.file("models/model.safetensors"), CLASSES, 40)
+    images = Images(open_resized(arena.file("scenes")).pixels, card.preprocessing, torch.device("cpu"))
     with torch.no_grad():
         right = model(images.plain(slice(None))).argmax(1).numpy() == np.repeat(np.arange(3), 7)
     assert figures["counterfactual"]["clean_accuracy"] == pytest.approx(right.mean())
@@ -90,8 +88,8 @@ def test_the_same_inputs_give_the_same_bytes(arena, scenes):
         arena.run(audit, **{**FILES[audit], **OUTPUTS, **scenes})
     finally:
         cv2.setNumThreads(threads)
-    for made, first in zip(OUTPUTS.values(), ("scenes.json", "scenes.tsv", "scenes.png"), strict=True):
-        assert arena.file(made).read_bytes() == arena.file(first).read_bytes(), first
+    for made, first in zip(OUTPUTS.values(), ("scenes.json", "scenes_plots"), strict=True):
+        assert files_in(arena.file(made)) == files_in(arena.file(first)), first
 
 
 def test_without_any_object_found_the_rest_is_measured(arena):
@@ -104,13 +102,13 @@ def test_without_any_object_found_the_rest_is_measured(arena):
     assert not figures["checks"]["localisation"]
     assert not figures["checks"]["background"]
     assert "GrabCut finds an object in no image" in figures["verdict"]
-    picture = cv2.imread(str(arena.file("a_made.png")))
+    picture = cv2.imread(str(arena.file("a_made/pictures/sheet.png")))
     assert picture is not None
     assert picture.std() > 10
 
 
 def test_without_any_map_the_objects_are_still_measured(arena, scenes):
-    model, card = load_model(arena.file("model.safetensors"), CLASSES, 40)
+    model, card = load_model(arena.file("models/model.safetensors"), CLASSES, 40)
     for parameter in model.head.parameters():
         torch.nn.init.zeros_(parameter)
     save_model(arena.file("empty_model.safetensors"), model, card)
@@ -125,9 +123,9 @@ def test_without_any_map_the_objects_are_still_measured(arena, scenes):
 
 
 def test_a_wrong_layer_is_told_the_right_ones(arena):
-    with pytest.raises(ParameterError, match=r"grad_cam\.layer = 'layer3'.* there are .*backbone\.layer3"):
-        run_with(arena, "grad_cam", layer="layer3")
+    with pytest.raises(ParameterError, match=r"explain\.layer = 'layer3'.* there are .*backbone\.layer3"):
+        run_with(arena, "explain", layer="layer3")
 
 
 def test_another_layer_is_audited_when_asked_for(arena):
-    assert run_with(arena, "grad_cam", layer="backbone.layer2")["map_px"] == 5
+    assert run_with(arena, "explain", layer="backbone.layer2")["map_px"] == 5

@@ -17,13 +17,13 @@ def settings(arena: Arena, **changes: object) -> dict:
 
 
 def test_weights_arrive_unchanged_with_their_preprocessing(arena):
-    saved = load_backbone(arena.file("backbone.safetensors"))
+    saved = load_backbone(arena.file("models/backbone.safetensors"))
     original = torch.load(arena.weights, weights_only=True)
     assert list(saved.state) == sorted(original) or set(saved.state) == set(original)
     different = [name for name in original if not torch.equal(saved.state[name], original[name])]
     assert different == []
     assert saved.preprocessing.mean == (0.485, 0.456, 0.406)
-    assert json.loads(arena.file("backbone.json").read_text()) == {
+    assert json.loads(arena.file("metrics/backbone.json").read_text()) == {
         "name": "resnet18",
         "weights": "IMAGENET1K_V1",
         "published": False,
@@ -34,7 +34,7 @@ def test_weights_arrive_unchanged_with_their_preprocessing(arena):
 
 def test_an_address_that_ends_in_a_slash_is_a_folder(arena):
     arena.run(backbone, settings(arena, url=f"{arena.folder}/"), weights="again.safetensors", metrics="again.json")
-    assert arena.file("again.safetensors").read_bytes() == arena.file("backbone.safetensors").read_bytes()
+    assert arena.file("again.safetensors").read_bytes() == arena.file("models/backbone.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(

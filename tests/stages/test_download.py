@@ -19,12 +19,12 @@ def settings(arena: Arena, **changes: object) -> dict:
 
 
 def test_the_canonical_file_holds_the_images_labels_and_names(arena):
-    train, test, classes = load_images(arena.file("images.npz"))
+    train, test, classes = load_images(arena.file("data/raw/images.npz"))
     images = tiny_images()
     np.testing.assert_array_equal(np.concatenate([train.images, test.images]), images.images)
     np.testing.assert_array_equal(np.concatenate([train.labels, test.labels]), images.labels)
     assert classes == CLASSES
-    assert json.loads(arena.file("download.json").read_text()) == {
+    assert json.loads(arena.file("metrics/download.json").read_text()) == {
         "official_pixels": False,
         "train_images": 90,
         "test_images": 30,
@@ -37,8 +37,8 @@ def test_another_container_of_the_same_images_gives_the_same_bytes(arena):
     plain.write_bytes(gzip.decompress(arena.archive.read_bytes()))
     changed = settings(arena, url=f"file://{plain}", sha256=sha256_of(plain))
     arena.run(download, changed, images="images_again.npz", metrics="download_again.json")
-    assert arena.file("images_again.npz").read_bytes() == arena.file("images.npz").read_bytes()
-    assert arena.file("download_again.json").read_bytes() == arena.file("download.json").read_bytes()
+    assert arena.file("images_again.npz").read_bytes() == arena.file("data/raw/images.npz").read_bytes()
+    assert arena.file("download_again.json").read_bytes() == arena.file("metrics/download.json").read_bytes()
 
 
 def test_an_archive_of_another_digest_is_refused_with_both_digests(arena):

@@ -14,12 +14,12 @@ def test_features_are_those_of_torchvision_without_its_last_layer(arena, split: 
     model = torchvision.models.resnet18()
     model.load_state_dict(torch.load(arena.weights, weights_only=True))
     model.set_submodule("fc", torch.nn.Identity())
-    pixels = torch.from_numpy(np.load(arena.file(f"{split}.npy"))).permute(0, 3, 1, 2) / 255
+    pixels = torch.from_numpy(np.load(arena.file(f"data/resized/{split}/pixels.npy"))).permute(0, 3, 1, 2) / 255
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     inputs = (pixels - mean[:, None, None]) / std[:, None, None]
     with torch.no_grad():
         plain, mirrored = (model.eval()(view).numpy() for view in (inputs, inputs.flip(3)))
-    features = load_features(arena.file(f"{split}_features.npz"))
+    features = load_features(arena.file(f"data/features/{split}.npz"))
     np.testing.assert_allclose(features.plain, plain, atol=1e-4, rtol=1e-3)
     np.testing.assert_allclose(features.mirrored, mirrored, atol=1e-4, rtol=1e-3)
-    np.testing.assert_array_equal(features.labels, load_split(arena.file(f"{split}.npz")).labels)
+    np.testing.assert_array_equal(features.labels, load_split(arena.file(f"data/splits/{split}.npz")).labels)

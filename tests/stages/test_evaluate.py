@@ -15,16 +15,17 @@ import torch
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score, recall_score
 
-from stages import evaluate
-from tests.stages.conftest import CLASSES, FILES
+from stages import evaluate, resize
+from tests.stages.conftest import CLASSES, FILES, files_in, outputs_in
+from transfer.data.resize import open_resized
 from transfer.data.splits import load_split, save_split
 from transfer.network.classifier import ModelCard, load_model, save_model
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.runtime.errors import ParameterError, WeightsError
 from transfer.runtime.files import open_arrays
 
-INPUTS = {"model", "val_split", "val_pixels", "test_split", "test_pixels"}
-OUTPUTS = {option: f"other_{name}" for option, name in FILES[evaluate].items() if option not in INPUTS}
+OUTPUTS = outputs_in("other", evaluate)
+PLOTS = OUTPUTS["plots"]
 
 
 def table_of(arena, name: str) -> list[dict[str, str]]:
@@ -32,16 +33,16 @@ def table_of(arena, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(stream, delimiter="\t"))
 
 
-def metrics_of(arena, name: str = "evaluate.json") -> dict:
+def metrics_of(arena, name: str = "metrics/evaluate.json") -> dict:
     return json.loads(arena.file(name).read_text())
 
 
 def test_figures_are_those_of_scikit_learn_on_the_saved_predictions(arena):
-    with np.load(arena.file("predictions.npz")) as saved:
+    with np.load(arena.file("data/predictions.npz")) as saved:
         labels, chances, predicted = saved["labels"], saved["probabilities"], saved["predicted"]
         positions = saved["positions"]
     metrics = metrics_of(arena)
-    np.testing.assert_array_equal(labels, load_split(arena.file("test.npz")).labels)
+    np.testing.assert_array_equal(labels, load_split(arena.file("data/splits/test.npz")).labels)
     np.testing.assert_array_equal(positions, np.arange(30))
     np.testing.assert_array_equal(predicted, chances.argmax(1))
     np.testing.assert_allclose(chances.sum(1), 1)
@@ -57,12 +58,12 @@ def test_figures_are_those_of_scikit_learn_on_the_saved_predictions(arena):
 
 
 def test_probabilities_are_the_mean_of_both_views(arena):
-    split = load_split(arena.file("test.npz"))
-    model, card = load_model(arena.file("model.safetensors"), split.classes, 40)
-    images = Images(open_pixels(arena.file("test.npy"), 30), card.preprocessing, torch.device("cpu"))
+    split = load_split(arena.file("data/splits/test.npz"))
+    model, card = load_model(arena.file("models/model.safetensors"), split.classes, 40)
+    images = Images(open_resized(arena.file("data/resized/test")).pixels, card.preprocessing, torch.device("cpu"))
     with torch.no_grad():
         views = [model(images.plain(slice(None), mirrored)).softmax(1) for mirrored in (False, True)]
-    with np.load(arena.file("predictions.npz")) as saved:
+    with np.load(arena.file("data/predictions.npz")) as saved:
         np.testing.assert_allclose(saved["probabilities"], torch.stack(views).mean(0), atol=1e-4)
     plain = (views[0].argmax(1).numpy() == split.labels).mean()
     assert metrics_of(arena)["accuracy_single_view"] == pytest.approx(plain)
@@ -71,10 +72,10 @@ def test_probabilities_are_the_mean_of_both_views(arena):
 def test_shifts_add_two_views_of_both_sides_and_validation_is_answered_alike(arena):
     changed = {**arena.parameters["evaluate"], "shift_fraction": 0.05}
     arena.run(evaluate, {**arena.parameters, "evaluate": changed}, **{**FILES[evaluate], **OUTPUTS})
-    for split_name, count in (("test", 30), ("val", 15)):
-        split = load_split(arena.file(f"{split_name}.npz"))
-        model, card = load_model(arena.file("model.safetensors"), split.classes, 40)
-        images = Images(open_pixels(arena.file(f"{split_name}.npy"), count), card.preprocessing, torch.device("cpu"))
+    for split_name in ("test", "val"):
+        split = open_resized(arena.file(f"data/resized/{split_name}"))
+        model, card = load_model(arena.file("models/model.safetensors"), split.classes, 40)
+        images = Images(split.pixels, card.preprocessing, torch.device("cpu"))
         with torch.no_grad():
             views = [
                 model(images.plain(slice(None), mirrored, shift)).softmax(1)
@@ -88,28 +89,28 @@ def test_shifts_add_two_views_of_both_sides_and_validation_is_answered_alike(are
                 np.testing.assert_allclose(saved["probabilities"], expected, atol=1e-4)
             continue
         assert metrics_of(arena, OUTPUTS["metrics"])["val_accuracy"] == pytest.approx(accuracy)
-        rows = table_of(arena, OUTPUTS["val_confusion"])
+        rows = table_of(arena, f"{PLOTS}/val_confusion.tsv")
         assert [row["predicted"] for row in rows] == [CLASSES[place] for place in expected.argmax(1)]
         assert [row["actual"] for row in rows] == [CLASSES[label] for label in split.labels]
 
 
 def test_the_tables_say_what_the_metrics_say(arena):
-    rows = table_of(arena, "confusion.tsv")
+    rows = table_of(arena, "metrics/evaluate/confusion.tsv")
     hits = sum(row["actual"] == row["predicted"] for row in rows)
     assert len(rows) == 30
     assert hits / 30 == pytest.approx(metrics_of(arena)["accuracy"])
-    per_class = {row["class"]: float(row["f1"]) for row in table_of(arena, "per_class.tsv")}
+    per_class = {row["class"]: float(row["f1"]) for row in table_of(arena, "metrics/evaluate/per_class.tsv")}
     assert per_class == {name: values["f1"] for name, values in metrics_of(arena)["per_class"].items()}
 
 
 def test_tables_of_calibration_and_risk_say_what_the_metrics_say(arena):
     metrics = metrics_of(arena)
     for view, name in (("raw", "ece"), ("scaled", "ece_scaled")):
-        rows = [row for row in table_of(arena, "reliability.tsv") if row["view"] == view]
+        rows = [row for row in table_of(arena, "metrics/evaluate/reliability.tsv") if row["view"] == view]
         assert sum(int(row["images"]) for row in rows) == 30
         gaps = [int(row["images"]) * abs(float(row["accuracy"]) - float(row["confidence"])) for row in rows]
         assert metrics["calibration"][name] == pytest.approx(sum(gaps) / 30)
-    curve = table_of(arena, "risk_coverage.tsv")
+    curve = table_of(arena, "metrics/evaluate/risk_coverage.tsv")
     assert len(curve) == 30
     assert metrics["risk_coverage"]["aurc"] == pytest.approx(np.mean([float(row["risk"]) for row in curve]))
     assert metrics["risk_coverage"]["accuracy_at_80"] == pytest.approx(1 - float(curve[23]["risk"]))
@@ -117,9 +118,9 @@ def test_tables_of_calibration_and_risk_say_what_the_metrics_say(arena):
 
 
 def test_the_temperature_is_fitted_on_validation_images_and_not_on_test_images(arena):
-    split = load_split(arena.file("val.npz"))
-    model, card = load_model(arena.file("model.safetensors"), split.classes, 40)
-    images = Images(open_pixels(arena.file("val.npy"), 15), card.preprocessing, torch.device("cpu"))
+    split = load_split(arena.file("data/splits/val.npz"))
+    model, card = load_model(arena.file("models/model.safetensors"), split.classes, 40)
+    images = Images(open_resized(arena.file("data/resized/val")).pixels, card.preprocessing, torch.device("cpu"))
     with torch.no_grad():
         views = [model(images.plain(slice(None), mirrored)).double().softmax(1) for mirrored in (False, True)]
     logs = torch.stack(views).mean(0).log().numpy()
@@ -129,39 +130,46 @@ def test_the_temperature_is_fitted_on_validation_images_and_not_on_test_images(a
 
     found = metrics_of(arena)["calibration"]["temperature"]
     assert loss(found) <= min(loss(found * 1.01), loss(found / 1.01))
-    changed = {**FILES[evaluate], **OUTPUTS, "val_split": "test.npz", "val_pixels": "test.npy"}
+    changed = {**FILES[evaluate], **OUTPUTS, "val": "data/resized/test"}
     arena.run(evaluate, **changed)
     assert metrics_of(arena, OUTPUTS["metrics"])["calibration"]["temperature"] != found
-    with np.load(arena.file(OUTPUTS["predictions"])) as other, np.load(arena.file("predictions.npz")) as saved:
+    with np.load(arena.file(OUTPUTS["predictions"])) as other, np.load(arena.file("data/predictions.npz")) as saved:
         np.testing.assert_array_equal(other["probabilities"], saved["probabilities"])
 
 
 def test_groups_and_pairs_are_those_of_the_saved_predictions(arena):
-    with np.load(arena.file("predictions.npz")) as saved:
+    with np.load(arena.file("data/predictions.npz")) as saved:
         labels, predicted = saved["labels"], saved["predicted"]
     groups = metrics_of(arena)["groups"]
     assert groups["rigid_accuracy"] == pytest.approx((predicted == labels)[labels == 0].mean())
     assert groups["organic_accuracy"] == pytest.approx((predicted == labels)[labels != 0].mean())
     assert groups["gap"] == pytest.approx(groups["rigid_accuracy"] - groups["organic_accuracy"])
-    rows = {row["pair"]: row for row in table_of(arena, "pairs.tsv")}
+    rows = {row["pair"]: row for row in table_of(arena, "metrics/evaluate/pairs.tsv")}
     assert [name for name, row in rows.items() if row["expected"] == "true"] == ["airplane bird"]
     errors = [(min(pair), max(pair)) for pair in zip(labels, predicted, strict=True) if pair[0] != pair[1]]
     assert int(rows["airplane bird"]["errors"]) == errors.count((0, 1))
     assert sum(int(row["errors"]) for row in rows.values()) == len(errors)
-    for row in table_of(arena, "clusters.tsv"):
+    for row in table_of(arena, "metrics/evaluate/clusters.tsv"):
         names = row["classes"].split()
         inside = [pair for pair in errors if CLASSES[pair[0]] in names and CLASSES[pair[1]] in names]
         assert int(row["errors"]) == len(inside)
 
 
+def relabelled(arena, name: str, labels: np.ndarray) -> dict[str, str]:
+    """The test split with other labels, at its own size and resized: changed options."""
+    split = replace(load_split(arena.file("data/splits/test.npz")), labels=labels)
+    save_split(arena.file(f"{name}.npz"), split)
+    arena.run(resize, split=f"{name}.npz", resized=name)
+    return {"originals": f"{name}.npz", "test": name}
+
+
 def test_suspected_label_errors_are_counted_listed_and_left_out(arena):
     """The labels of the first five test images are turned; whoever is suspected is listed by position."""
-    split = load_split(arena.file("test.npz"))
+    split = load_split(arena.file("data/splits/test.npz"))
     labels = split.labels.copy()
     labels[:5] = (labels[:5] + 1) % 3
-    save_split(arena.file("turned.npz"), replace(split, labels=labels))
-    arena.run(evaluate, **{**FILES[evaluate], **OUTPUTS, "test_split": "turned.npz"})
-    rows, metrics = table_of(arena, OUTPUTS["label_errors"]), metrics_of(arena, OUTPUTS["metrics"])
+    arena.run(evaluate, **{**FILES[evaluate], **OUTPUTS, **relabelled(arena, "turned", labels)})
+    rows, metrics = table_of(arena, f"{PLOTS}/label_errors.tsv"), metrics_of(arena, OUTPUTS["metrics"])
     assert metrics["label_errors"]["suspected"] == len(rows)
     with np.load(arena.file(OUTPUTS["predictions"])) as saved:
         logs = np.log(saved["probabilities"]) / metrics["calibration"]["temperature"]
@@ -186,7 +194,7 @@ def test_an_empty_group_and_no_expectations_leave_their_figures_out(arena, rigid
     parameters = {**change(arena, "evaluate", expected_pairs=[]), "groups": {"rigid": rigid}}
     arena.run(evaluate, parameters, **{**FILES[evaluate], **OUTPUTS})
     assert "groups" not in metrics_of(arena, OUTPUTS["metrics"])
-    assert all(row["expected"] == "false" for row in table_of(arena, OUTPUTS["pairs"]))
+    assert all(row["expected"] == "false" for row in table_of(arena, f"{PLOTS}/pairs.tsv"))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +212,7 @@ def test_an_empty_group_and_no_expectations_leave_their_figures_out(arena, rigid
     ],
 )
 def test_names_that_are_no_classes_are_refused_before_anything_is_written(arena, group: str, changes, told: str):
-    outputs = {option: f"none_{name}" for option, name in OUTPUTS.items()}
+    outputs = outputs_in("none", evaluate)
     with pytest.raises(ParameterError, match=told):
         arena.run(evaluate, change(arena, group, **changes), **{**FILES[evaluate], **outputs})
     assert not list(arena.folder.glob("*none*"))
@@ -212,8 +220,8 @@ def test_names_that_are_no_classes_are_refused_before_anything_is_written(arena,
 
 def change_bias(arena, name: str, change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
     """Write the model with another last bias, made from the one it has and its logits of the test images."""
-    model, card = load_model(arena.file("model.safetensors"), CLASSES, 40)
-    images = Images(open_pixels(arena.file("test.npy"), 30), card.preprocessing, torch.device("cpu"))
+    model, card = load_model(arena.file("models/model.safetensors"), CLASSES, 40)
+    images = Images(open_resized(arena.file("data/resized/test")).pixels, card.preprocessing, torch.device("cpu"))
     bias = list(model.parameters())[-1]
     with torch.no_grad():
         bias.copy_(change(bias, model(images.plain(slice(None)))))
@@ -233,23 +241,22 @@ def test_no_errors_and_nothing_but_errors_still_give_every_file(arena, shift: in
     change_bias(arena, "balanced.safetensors", balanced)
     changed = {**FILES[evaluate], **OUTPUTS, "model": "balanced.safetensors"}
     arena.run(evaluate, **changed)
-    split = load_split(arena.file("test.npz"))
     with open_arrays(arena.file(OUTPUTS["predictions"]), "predicted") as arrays:
         labels = (arrays["predicted"] + shift) % 3
-    save_split(arena.file("made.npz"), replace(split, labels=labels.astype(np.uint8)))
+    made = relabelled(arena, "made", labels.astype(np.uint8))
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         warnings.simplefilter("error", UserWarning)
-        arena.run(evaluate, **{**changed, "test_split": "made.npz"})
+        arena.run(evaluate, **{**changed, **made})
     metrics = metrics_of(arena, OUTPUTS["metrics"])
     assert metrics["accuracy"] == metrics["macro_f1"] == 1 - shift
-    (expected,) = [row for row in table_of(arena, OUTPUTS["pairs"]) if row["expected"] == "true"]
+    (expected,) = [row for row in table_of(arena, f"{PLOTS}/pairs.tsv") if row["expected"] == "true"]
     if not shift:
         assert expected["share_of_errors"] == ""
         assert expected["verdict"] == "undecided"
-        assert table_of(arena, OUTPUTS["clusters"]) == table_of(arena, OUTPUTS["label_errors"]) == []
-    for name in ("errors", "suspects", "grid"):
-        assert cv2.imread(str(arena.file(OUTPUTS[name]))) is not None
+        assert table_of(arena, f"{PLOTS}/clusters.tsv") == table_of(arena, f"{PLOTS}/label_errors.tsv") == []
+    for name in ("errors", "label_errors", "predictions"):
+        assert cv2.imread(str(arena.file(f"{PLOTS}/pictures/{name}.png"))) is not None
 
 
 def test_a_model_that_knows_one_class_only_gives_figures_without_warnings(arena):
@@ -259,11 +266,11 @@ def test_a_model_that_knows_one_class_only_gives_figures_without_warnings(arena)
         warnings.simplefilter("error", UserWarning)
         arena.run(evaluate, **{**FILES[evaluate], **OUTPUTS, "model": "one_class.safetensors"})
     metrics = metrics_of(arena, OUTPUTS["metrics"])
-    airplanes = (load_split(arena.file("test.npz")).labels == 0).mean()
+    airplanes = (load_split(arena.file("data/splits/test.npz")).labels == 0).mean()
     assert metrics["accuracy"] == metrics["groups"]["rigid_accuracy"] * airplanes == airplanes
     assert metrics["groups"]["organic_accuracy"] == metrics["per_class"]["bird"]["f1"] == 0
     assert "precision_ci_low" not in metrics["per_class"]["bird"]
-    rows = {row["class"]: row for row in table_of(arena, OUTPUTS["per_class"])}
+    rows = {row["class"]: row for row in table_of(arena, f"{PLOTS}/per_class.tsv")}
     assert rows["bird"]["precision_ci_low"] == ""
     assert float(rows["airplane"]["precision_ci_low"]) < airplanes
 
@@ -279,21 +286,21 @@ def test_the_verdict_can_be_missed_and_one_view_is_one_view(arena):
 def test_the_same_inputs_give_the_same_bytes(arena):
     arena.run(evaluate, **{**FILES[evaluate], **OUTPUTS})
     for option, name in OUTPUTS.items():
-        assert arena.file(name).read_bytes() == arena.file(FILES[evaluate][option]).read_bytes(), option
+        assert files_in(arena.file(name)) == files_in(arena.file(FILES[evaluate][option])), option
 
 
 def test_the_grid_shows_the_pictures_asked_for(arena):
-    picture = cv2.imread(str(arena.file("predictions.png")))
+    picture = cv2.imread(str(arena.file("metrics/evaluate/pictures/predictions.png")))
     assert picture is not None
     assert picture.shape[0] > 100
     assert picture.std() > 10  # not an empty page
 
 
 def test_a_model_of_other_classes_is_refused_and_nothing_is_written(arena):
-    model, card = load_model(arena.file("model.safetensors"), CLASSES, 40)
-    other = ModelCard(card.architecture, card.head, ("x", "y", "z"), card.preprocessing, 40, card.provenance)
+    model, card = load_model(arena.file("models/model.safetensors"), CLASSES, 40)
+    other = ModelCard(card.architecture, card.head, ("x", "y", "z"), card.preprocessing, 40, "cubic")
     save_model(arena.file("strange_model.safetensors"), model, other)
-    outputs = {option: f"none_{name}" for option, name in OUTPUTS.items()}
+    outputs = outputs_in("none", evaluate)
     with pytest.raises(WeightsError, match=r"trained for classes \['x', 'y', 'z'\]"):
         arena.run(evaluate, **{**FILES[evaluate], **outputs, "model": "strange_model.safetensors"})
     assert not list(arena.folder.glob("*none*"))

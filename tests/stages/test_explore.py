@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 
 from stages import explore
-from tests.stages.conftest import CLASSES, FILES
+from tests.stages.conftest import CLASSES, FILES, files_in
 from transfer.data.splits import Split, load_split, save_split
 from transfer.runtime.errors import DataError, ParameterError
 
-OUTPUTS = {
-    "metrics": "x.json",
-    "classes": "x.tsv",
-    "examples": "x_examples.png",
-    "means": "x_means.png",
-    "interpolation": "x_interpolation.png",
-}
+OUTPUTS = {"metrics": "x.json", "plots": "x"}
 PICTURES = ("examples", "means", "interpolation")
 
 
@@ -28,10 +22,10 @@ def rows_of(arena, name: str) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def test_a_row_a_class_holds_the_means_of_its_pixels(arena):
-    rows = rows_of(arena, "explore_classes.tsv")
+    rows = rows_of(arena, "metrics/explore/classes.tsv")
     assert list(rows) == [(split, name) for split in ("train", "val", "test") for name in CLASSES]
     for name in ("train", "val"):
-        split = load_split(arena.file(f"{name}.npz"))
+        split = load_split(arena.file(f"data/splits/{name}.npz"))
         for label, kind in enumerate(CLASSES):
             own = split.images[split.labels == label] / 255
             row = rows[name, kind]
@@ -42,15 +36,15 @@ def test_a_row_a_class_holds_the_means_of_its_pixels(arena):
 
 
 def test_the_test_split_is_counted_but_not_looked_at(arena):
-    test = load_split(arena.file("test.npz"))
-    rows = rows_of(arena, "explore_classes.tsv")
+    test = load_split(arena.file("data/splits/test.npz"))
+    rows = rows_of(arena, "metrics/explore/classes.tsv")
     assert [int(rows["test", name]["images"]) for name in CLASSES] == np.bincount(test.labels).tolist()
     assert {rows["test", name]["brightness"] for name in CLASSES} == {""}
-    assert json.loads(arena.file("explore.json").read_text())["test"] == {"images": 30}
+    assert json.loads(arena.file("metrics/explore.json").read_text())["test"] == {"images": 30}
 
 
 def test_every_interpolation_has_every_figure(arena):
-    metrics = json.loads(arena.file("explore.json").read_text())
+    metrics = json.loads(arena.file("metrics/explore.json").read_text())
     assert list(metrics["interpolation"]) == ["nearest", "linear", "cubic", "lanczos4"]
     for figures in metrics["interpolation"].values():
         assert list(figures) == ["sharpness", "kept_energy", "invented_energy", "round_trip_psnr_db"]
@@ -60,7 +54,7 @@ def test_every_interpolation_has_every_figure(arena):
 
 @pytest.mark.parametrize("option", PICTURES)
 def test_pictures_are_not_empty(arena, option: str):
-    picture = cv2.imread(str(arena.file(FILES[explore][option])))
+    picture = cv2.imread(str(arena.file(f"metrics/explore/pictures/{option}.png")))
     assert picture is not None
     assert picture.std() > 10
 
@@ -68,7 +62,7 @@ def test_pictures_are_not_empty(arena, option: str):
 def test_the_same_inputs_give_the_same_bytes(arena):
     arena.run(explore, **{**FILES[explore], **OUTPUTS})
     for option, name in OUTPUTS.items():
-        assert arena.file(name).read_bytes() == arena.file(FILES[explore][option]).read_bytes(), option
+        assert files_in(arena.file(name)) == files_in(arena.file(FILES[explore][option])), option
 
 
 def test_an_empty_class_a_single_image_and_grey_ones_still_come_out(arena):
@@ -76,15 +70,15 @@ def test_an_empty_class_a_single_image_and_grey_ones_still_come_out(arena):
     images = np.full((3, 32, 32, 3), 77, np.uint8)
     split = Split(images, np.array([0, 0, 1], np.uint8), np.arange(3), CLASSES)
     save_split(arena.file("scant.npz"), split)
-    outputs = {option: f"scant_{name}" for option, name in OUTPUTS.items()}
-    arena.run(explore, **{**FILES[explore], **outputs, "train_split": "scant.npz"})
-    rows = rows_of(arena, outputs["classes"])
+    outputs = {"metrics": "scant.json", "plots": "scant"}
+    arena.run(explore, **{**FILES[explore], **outputs, "train": "scant.npz"})
+    rows = rows_of(arena, "scant/classes.tsv")
     assert [rows["train", name]["images"] for name in CLASSES] == ["2", "1", "0"]
     assert [rows["train", name]["contrast"] for name in CLASSES] == ["0.0", "0.0", ""]
     metrics = json.loads(arena.file(outputs["metrics"]).read_text())
     assert metrics["interpolation"]["cubic"] == {"sharpness": 0.0}
     for option in PICTURES:
-        assert cv2.imread(str(arena.file(outputs[option]))) is not None
+        assert cv2.imread(str(arena.file(f"scant/pictures/{option}.png"))) is not None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"test": {"per_class": {"airplane": 1}}}'])

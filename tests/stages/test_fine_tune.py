@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from stages import fine_tune, train_head
 from tests.stages.conftest import CLASSES, FILES, Arena
-from transfer.data.splits import load_labels
+from transfer.data.resize import open_resized
 from transfer.network.backbones import load_backbone
 from transfer.network.classifier import build_classifier, load_head, load_model, save_head
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.runtime.errors import DataError, ParameterError, TrainingError
 
 OUTPUTS = {"model": "again.safetensors", "metrics": "again.json", "curves": "again.tsv"}
@@ -25,9 +25,9 @@ def fine_tune_parameters(arena: Arena, **changes: object) -> dict:
 
 def test_no_epochs_give_the_classifier_of_phase_1_bit_for_bit(arena):
     arena.run(fine_tune, fine_tune_parameters(arena, epochs=0), **{**FILES[fine_tune], **OUTPUTS})
-    model, _ = load_model(arena.file("again.safetensors"), load_labels(arena.file("val.npz"))[1], 40)
+    model, _ = load_model(arena.file("again.safetensors"), CLASSES, 40)
     expected = build_classifier(
-        load_backbone(arena.file("backbone.safetensors")), load_head(arena.file("head.safetensors"))
+        load_backbone(arena.file("models/backbone.safetensors")), load_head(arena.file("models/head.safetensors"))
     )
     found = model.state_dict()
     different = [name for name, tensor in expected.state_dict().items() if not torch.equal(found[name], tensor)]
@@ -36,9 +36,9 @@ def test_no_epochs_give_the_classifier_of_phase_1_bit_for_bit(arena):
 
 
 def test_every_layer_moves(arena):
-    model, _ = load_model(arena.file("model.safetensors"), load_labels(arena.file("val.npz"))[1], 40)
+    model, _ = load_model(arena.file("models/model.safetensors"), CLASSES, 40)
     before = build_classifier(
-        load_backbone(arena.file("backbone.safetensors")), load_head(arena.file("head.safetensors"))
+        load_backbone(arena.file("models/backbone.safetensors")), load_head(arena.file("models/head.safetensors"))
     )
     still = [
         name
@@ -50,8 +50,8 @@ def test_every_layer_moves(arena):
 
 def test_the_same_inputs_give_the_same_bytes(arena):
     arena.run(fine_tune, **{**FILES[fine_tune], **OUTPUTS})
-    assert arena.file("again.safetensors").read_bytes() == arena.file("model.safetensors").read_bytes()
-    assert arena.file("again.json").read_bytes() == arena.file("fine_tune.json").read_bytes()
+    assert arena.file("again.safetensors").read_bytes() == arena.file("models/model.safetensors").read_bytes()
+    assert arena.file("again.json").read_bytes() == arena.file("metrics/fine_tune.json").read_bytes()
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -59,9 +59,9 @@ def test_the_same_inputs_give_the_same_bytes(arena):
 def test_the_metrics_are_those_of_the_saved_model(arena, optimizer: str, ema_decay: float):
     parameters = fine_tune_parameters(arena, optimizer=optimizer, ema_decay=ema_decay)
     arena.run(fine_tune, parameters, **{**FILES[fine_tune], **OUTPUTS})
-    labels, classes = load_labels(arena.file("val.npz"))
-    model, card = load_model(arena.file("again.safetensors"), classes, 40)
-    images = Images(open_pixels(arena.file("val.npy"), len(labels)), card.preprocessing, torch.device("cpu"))
+    val = open_resized(arena.file("data/resized/val"))
+    model, card = load_model(arena.file("again.safetensors"), val.classes, 40)
+    images, labels = Images(val.pixels, card.preprocessing, torch.device("cpu")), val.labels
     with torch.no_grad():
         logits = model(images.plain(slice(None)))
     metrics = json.loads(arena.file("again.json").read_text())
@@ -70,12 +70,12 @@ def test_the_metrics_are_those_of_the_saved_model(arena, optimizer: str, ema_dec
 
 
 def test_curves_go_on_where_phase_1_stopped(arena):
-    lines = arena.file("fine_tune.tsv").read_text().splitlines()
+    lines = arena.file("metrics/fine_tune.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in lines] == ["epoch", "4", "5"]
 
 
 def test_a_head_of_other_classes_is_refused(arena):
-    head = load_head(arena.file("head.safetensors"))
+    head = load_head(arena.file("models/head.safetensors"))
     save_head(arena.file("strange.safetensors"), replace(head, classes=("a", "b", "c")))
     with pytest.raises(
         DataError, match=r"strange\.safetensors: trained for \['a', 'b', 'c'\], the data has \['airplane'"
@@ -95,19 +95,18 @@ def test_a_rate_that_breaks_training_ends_in_one_line_and_leaves_no_output(arena
     assert [path.name for path in arena.folder.glob("*broken*")] == [".broken.safetensors.lock"]
 
 
-def test_train_head_and_fine_tune_share_one_parameter_of_their_group():
-    head = set(train_head.Train.model_fields) | set(train_head.Train.elsewhere)
-    tune = set(fine_tune.Train.model_fields) | set(fine_tune.Train.elsewhere)
-    assert head == tune
+def test_train_head_and_fine_tune_share_one_parameter_of_their_group(arena):
+    head, tune = (set(stage.Train.model_fields) for stage in (train_head, fine_tune))
+    assert head | tune == arena.parameters["train"].keys()
     assert set(train_head.Train.model_fields) & set(fine_tune.Train.model_fields) == {"deterministic"}
 
 
 def changed_tensors(arena: Arena, **changes: object) -> set[str]:
     """Names of the model's tensors that a fine-tuning with these parameters changes."""
     arena.run(fine_tune, fine_tune_parameters(arena, **changes), **{**FILES[fine_tune], **OUTPUTS})
-    model, _ = load_model(arena.file("again.safetensors"), load_labels(arena.file("val.npz"))[1], 40)
+    model, _ = load_model(arena.file("again.safetensors"), CLASSES, 40)
     before = build_classifier(
-        load_backbone(arena.file("backbone.safetensors")), load_head(arena.file("head.safetensors"))
+        load_backbone(arena.file("models/backbone.safetensors")), load_head(arena.file("models/head.safetensors"))
     ).state_dict()
     return {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
 

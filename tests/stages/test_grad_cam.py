@@ -6,10 +6,10 @@ import pytest
 
 from stages import grad_cam
 from stages.grad_cam import confused_pairs, most_confident
-from tests.stages.conftest import FILES
+from tests.stages.conftest import FILES, files_in
 from transfer.runtime.files import open_arrays, write_arrays
 
-OUTPUTS = {"sheet": "s_made.png", "errors": "e_made.png", "pairs": "p_made.png"}
+OUTPUTS = {"plots": "maps"}
 
 
 def read_picture(arena, name: str) -> np.ndarray:
@@ -38,16 +38,16 @@ def test_pairs_are_ranked_by_errors_in_both_directions():
 
 @pytest.mark.parametrize("all_right", [True, False])
 def test_the_sheets_come_out_with_no_errors_and_with_nothing_but_errors(arena, all_right: bool):
-    with open_arrays(arena.file("predictions.npz"), "labels") as arrays:
+    with open_arrays(arena.file("data/predictions.npz"), "labels") as arrays:
         labels = arrays["labels"]
     said = labels if all_right else (labels + 1) % 3
     write_arrays(arena.file("made.npz"), probabilities=0.1 + 0.7 * np.eye(3)[said])
     arena.run(grad_cam, **{**FILES[grad_cam], **OUTPUTS, "predictions": "made.npz"})
-    picture = read_picture(arena, "s_made.png")
+    picture = read_picture(arena, "maps/examples.png")
     half = picture.shape[1] // 2
     left, right = (part[150:].std() for part in (picture[:, :half], picture[:, half:]))
     assert (left > 3 * right) if all_right else (right > 3 * left)
-    for name in ("e_made.png", "p_made.png"):
+    for name in ("maps/errors.png", "maps/pairs.png"):
         below = read_picture(arena, name)[110:]
         assert (below.std() < 20) if all_right else (below.std() > 60)
 
@@ -55,10 +55,13 @@ def test_the_sheets_come_out_with_no_errors_and_with_nothing_but_errors(arena, a
 def test_the_same_inputs_give_the_same_bytes(arena):
     arena.run(grad_cam, **{**FILES[grad_cam], **OUTPUTS})
     for option, name in OUTPUTS.items():
-        assert arena.file(name).read_bytes() == arena.file(FILES[grad_cam][option]).read_bytes(), option
+        assert files_in(arena.file(name)) == files_in(arena.file(FILES[grad_cam][option])), option
 
 
 def test_another_method_gives_another_sheet(arena):
-    changed = {**arena.parameters, "grad_cam": {**arena.parameters["grad_cam"], "method": "hirescam"}}
+    changed = {**arena.parameters, "explain": {**arena.parameters["explain"], "method": "hirescam"}}
     arena.run(grad_cam, changed, **{**FILES[grad_cam], **OUTPUTS})
-    assert arena.file("s_made.png").read_bytes() != arena.file("grad_cam.png").read_bytes()
+    assert (
+        arena.file("maps/examples.png").read_bytes()
+        != arena.file("metrics/grad_cam/pictures/examples.png").read_bytes()
+    )

@@ -11,9 +11,9 @@ from transfer.runtime.errors import ParameterError
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_the_cache_is_opencv_on_each_image(arena, split: str):
-    images = load_split(arena.file(f"{split}.npz")).images
+    images = load_split(arena.file(f"data/splits/{split}.npz")).images
     expected = [cv2.resize(image, (40, 40), interpolation=cv2.INTER_CUBIC) for image in images]
-    np.testing.assert_array_equal(np.load(arena.file(f"{split}.npy")), expected)
+    np.testing.assert_array_equal(np.load(arena.file(f"data/resized/{split}/pixels.npy")), expected)
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_the_cache_is_opencv_on_each_image(arena, split: str):
 def test_settings_that_are_not_there_are_refused(arena, changes: dict, complaint: str):
     parameters = {**arena.parameters, "resize": {**arena.parameters["resize"], **changes}}
     with pytest.raises(ParameterError, match=complaint):
-        arena.run(resize, parameters, split="train.npz", pixels="none.npy")
+        arena.run(resize, parameters, split="data/splits/train.npz", resized="none")

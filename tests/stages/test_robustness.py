@@ -10,48 +10,49 @@ import pytest
 import torch
 
 from stages import robustness
-from tests.stages.conftest import CLASSES, FILES
+from tests.stages.conftest import CLASSES, FILES, files_in, outputs_in
+from transfer.data.resize import open_resized
 from transfer.data.splits import Split, load_split, save_split, stratified_positions
 from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from transfer.network.classifier import ModelCard, load_model, save_model
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.runtime.errors import ParameterError, WeightsError
 from transfer.runtime.parameters import check_parameters
 
-OUTPUTS = {"metrics": "rm.json", "table": "rt.tsv", "chart": "rc.png"}
+OUTPUTS = {"metrics": "rm.json", "plots": "rm"}
 
 
-def metrics_of(arena, name: str = "robustness.json") -> dict:
+def metrics_of(arena, name: str = "metrics/robustness.json") -> dict:
     return json.loads(arena.file(name).read_text())
 
 
-def with_evaluate(arena, **changes: object) -> dict:
-    return {**arena.parameters, "evaluate": {**arena.parameters["evaluate"], **changes}}
+def with_robustness(arena, **changes: object) -> dict:
+    return {**arena.parameters, "robustness": {**arena.parameters["robustness"], **changes}}
 
 
 def accuracy_on(arena, pixels: np.ndarray, labels: np.ndarray) -> float:
     """Share of right answers, all images in one batch."""
-    model, card = load_model(arena.file("model.safetensors"), CLASSES)
+    model, card = load_model(arena.file("models/model.safetensors"), CLASSES)
     images = Images(pixels, card.preprocessing, torch.device("cpu"))
     with torch.no_grad():
         return float((model(images.plain(slice(None))).argmax(1).numpy() == labels).mean())
 
 
 def chosen_of(arena, count: int) -> np.ndarray:
-    return stratified_positions(load_split(arena.file("test.npz")).labels, [count], 0)[0]
+    return stratified_positions(load_split(arena.file("data/splits/test.npz")).labels, [count], 0)[0]
 
 
 def test_clean_accuracy_is_that_on_the_resized_cache_of_the_same_images(arena):
     chosen = chosen_of(arena, 20)
-    labels = load_split(arena.file("test.npz")).labels[chosen]
-    cache = open_pixels(arena.file("test.npy"), 30)[chosen]
+    labels = load_split(arena.file("data/splits/test.npz")).labels[chosen]
+    cache = open_resized(arena.file("data/resized/test")).pixels[chosen]
     metrics = metrics_of(arena)
     assert metrics["images"] == 20
     assert metrics["clean_accuracy"] == pytest.approx(accuracy_on(arena, cache, labels))
 
 
 def test_every_accuracy_is_that_of_the_corrupted_then_upscaled_images(arena):
-    split, chosen, metrics = load_split(arena.file("test.npz")), chosen_of(arena, 20), metrics_of(arena)
+    split, chosen, metrics = load_split(arena.file("data/splits/test.npz")), chosen_of(arena, 20), metrics_of(arena)
     found = []
     for name, strength in product(CORRUPTIONS, STRENGTHS):
         small = corrupted(split.images[chosen], name, strength, 0)
@@ -65,7 +66,7 @@ def test_every_accuracy_is_that_of_the_corrupted_then_upscaled_images(arena):
 
 def test_the_table_has_every_condition_with_wilsons_interval(arena):
     metrics = metrics_of(arena)
-    with arena.file("robustness.tsv").open() as stream:
+    with arena.file("metrics/robustness/conditions.tsv").open() as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     assert [(row["corruption"], row["strength"]) for row in rows] == list(product(CORRUPTIONS, STRENGTHS))
     for row in rows:
@@ -79,26 +80,28 @@ def test_the_table_has_every_condition_with_wilsons_interval(arena):
 def test_the_same_inputs_give_the_same_bytes_and_other_batches_the_same_figures(arena):
     arena.run(robustness, **{**FILES[robustness], **OUTPUTS})
     for option, name in OUTPUTS.items():
-        assert arena.file(name).read_bytes() == arena.file(FILES[robustness][option]).read_bytes(), option
-    arena.run(robustness, with_evaluate(arena, batch_size=7), **{**FILES[robustness], **OUTPUTS})
+        assert files_in(arena.file(name)) == files_in(arena.file(FILES[robustness][option])), option
+    arena.run(robustness, with_robustness(arena, batch_size=7), **{**FILES[robustness], **OUTPUTS})
     assert metrics_of(arena, "rm.json") == metrics_of(arena)
 
 
 def test_more_images_than_there_are_means_all_of_them(arena):
-    arena.run(robustness, with_evaluate(arena, robustness_images=1000), **{**FILES[robustness], **OUTPUTS})
+    arena.run(robustness, with_robustness(arena, images=1000), **{**FILES[robustness], **OUTPUTS})
     metrics = metrics_of(arena, "rm.json")
     assert metrics["images"] == 30
-    assert metrics["clean_accuracy"] == pytest.approx(metrics_of(arena, "evaluate.json")["accuracy_single_view"])
+    assert metrics["clean_accuracy"] == pytest.approx(
+        metrics_of(arena, "metrics/evaluate.json")["accuracy_single_view"]
+    )
 
 
 @pytest.mark.parametrize("images", [1, 2, 9])
 def test_a_class_with_one_image_or_none_is_no_obstacle(arena, images: int):
-    split = load_split(arena.file("test.npz"))
+    split = load_split(arena.file("data/splits/test.npz"))
     kept = np.concatenate([np.flatnonzero(split.labels == 0), np.flatnonzero(split.labels == 2)[:1]])
     few = Split(split.images[kept], split.labels[kept], split.positions[kept], split.classes)
     save_split(arena.file("few.npz"), few)
-    parameters = with_evaluate(arena, robustness_images=images)
-    arena.run(robustness, parameters, **{**FILES[robustness], **OUTPUTS, "test_split": "few.npz"})
+    parameters = with_robustness(arena, images=images)
+    arena.run(robustness, parameters, **{**FILES[robustness], **OUTPUTS, "test": "few.npz"})
     metrics = metrics_of(arena, "rm.json")
     assert metrics["images"] == images
     assert metrics["clean_accuracy"] * images == pytest.approx(round(metrics["clean_accuracy"] * images))
@@ -107,25 +110,28 @@ def test_a_class_with_one_image_or_none_is_no_obstacle(arena, images: int):
 def test_the_size_is_the_models_whatever_the_parameters_say(arena):
     parameters = {**arena.parameters, "resize": {**arena.parameters["resize"], "size_px": 64}}
     arena.run(robustness, parameters, **{**FILES[robustness], **OUTPUTS})
-    assert arena.file("rm.json").read_bytes() == arena.file("robustness.json").read_bytes()
+    assert arena.file("rm.json").read_bytes() == arena.file("metrics/robustness.json").read_bytes()
 
 
 def test_another_seed_is_another_choice_of_images_and_noise(arena):
     arena.run(robustness, {**arena.parameters, "seed": 1}, **{**FILES[robustness], **OUTPUTS})
-    assert arena.file("rc.png").read_bytes() != arena.file("robustness.png").read_bytes()
+    assert (
+        arena.file("rm/pictures/conditions.png").read_bytes()
+        != arena.file("metrics/robustness/pictures/conditions.png").read_bytes()
+    )
 
 
 @pytest.mark.parametrize("images", [0, -5, 2.5, None])
 def test_a_number_of_images_that_is_none_is_named(arena, images: object):
-    with pytest.raises(ParameterError, match=r"^evaluate\.robustness_images = "):
-        check_parameters(robustness.Parameters, with_evaluate(arena, robustness_images=images))
+    with pytest.raises(ParameterError, match=r"^robustness\.images = "):
+        check_parameters(robustness.Parameters, with_robustness(arena, images=images))
 
 
 def test_a_model_of_other_classes_is_refused_and_nothing_is_written(arena):
-    model, card = load_model(arena.file("model.safetensors"), CLASSES)
-    other = ModelCard(card.architecture, card.head, ("x", "y", "z"), card.preprocessing, 40, card.provenance)
+    model, card = load_model(arena.file("models/model.safetensors"), CLASSES)
+    other = ModelCard(card.architecture, card.head, ("x", "y", "z"), card.preprocessing, 40, "cubic")
     save_model(arena.file("other_classes.safetensors"), model, other)
-    outputs = {option: f"none_{name}" for option, name in OUTPUTS.items()}
+    outputs = outputs_in("none", robustness)
     with pytest.raises(WeightsError, match=r"trained for classes \['x', 'y', 'z'\]"):
         arena.run(robustness, **{**FILES[robustness], **outputs, "model": "other_classes.safetensors"})
     assert not list(arena.folder.glob("*none*"))

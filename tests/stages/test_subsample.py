@@ -19,9 +19,9 @@ def again(arena: Arena, name: str, seed: int = 0, **changes: object) -> None:
 
 
 def test_splits_have_the_sizes_asked_for_with_every_class_in_proportion(arena):
-    metrics = json.loads(arena.file("subsample.json").read_text())
+    metrics = json.loads(arena.file("metrics/subsample.json").read_text())
     assert [metrics[name]["images"] for name in ("train", "val", "test")] == [45, 15, 30]
-    available = np.bincount(load_images(arena.file("images.npz"))[0].labels)
+    available = np.bincount(load_images(arena.file("data/raw/images.npz"))[0].labels)
     for split in ("train", "val"):
         counts = np.array(list(metrics[split]["per_class"].values()))
         proportion = counts.sum() * available / available.sum()
@@ -29,14 +29,14 @@ def test_splits_have_the_sizes_asked_for_with_every_class_in_proportion(arena):
 
 
 def test_images_are_those_at_the_positions_and_no_image_is_in_two_splits(arena):
-    whole, test_images, classes = load_images(arena.file("images.npz"))
-    train, val = load_split(arena.file("train.npz")), load_split(arena.file("val.npz"))
+    whole, test_images, classes = load_images(arena.file("data/raw/images.npz"))
+    train, val = load_split(arena.file("data/splits/train.npz")), load_split(arena.file("data/splits/val.npz"))
     for split in (train, val):
         np.testing.assert_array_equal(split.images, whole.images[split.positions])
         np.testing.assert_array_equal(split.labels, whole.labels[split.positions])
         assert split.classes == classes
     assert not set(train.positions) & set(val.positions)
-    test = load_split(arena.file("test.npz"))
+    test = load_split(arena.file("data/splits/test.npz"))
     np.testing.assert_array_equal(test.images, test_images.images)
     np.testing.assert_array_equal(test.positions, np.arange(30))
 
@@ -45,14 +45,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_images(arena)
     again(arena, "same")
     again(arena, "other", seed=1)
     for split in ("train", "val", "test"):
-        assert arena.file(f"same_{split}").read_bytes() == arena.file(f"{split}.npz").read_bytes()
-    assert arena.file("other_train").read_bytes() != arena.file("train.npz").read_bytes()
-    assert arena.file("other_test").read_bytes() == arena.file("test.npz").read_bytes()
+        assert arena.file(f"same_{split}").read_bytes() == arena.file(f"data/splits/{split}.npz").read_bytes()
+    assert arena.file("other_train").read_bytes() != arena.file("data/splits/train.npz").read_bytes()
+    assert arena.file("other_test").read_bytes() == arena.file("data/splits/test.npz").read_bytes()
 
 
 def test_more_training_images_leave_the_validation_images_as_they_are(arena):
     again(arena, "more", train_size=90)
-    assert arena.file("more_val").read_bytes() == arena.file("val.npz").read_bytes()
+    assert arena.file("more_val").read_bytes() == arena.file("data/splits/val.npz").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from stages import embed, evaluate, fine_tune, grad_cam, train_head
-from tests.stages.conftest import FILES, Arena, outputs_of
+from tests.stages.conftest import FILES, Arena, files_in, outputs_in
 from transfer.data.features import load_features
 from transfer.runtime.files import open_arrays
 
@@ -25,11 +25,15 @@ def _threads() -> Iterator[None]:
 
 
 def outputs_with(arena: Arena, threads: int, stage: ModuleType, run: str) -> dict[str, bytes]:
-    """The bytes of all outputs of the stage, written beside the arena's own as RUN-NAME."""
+    """The bytes of all outputs of the stage, written to the folder `run`."""
     torch.set_num_threads(threads)
-    written = {option: f"{run}-{FILES[stage][option]}" for option in outputs_of(stage)}
+    written = outputs_in(run, stage)
     arena.run(stage, **{**FILES[stage], **written})
-    return {option: arena.file(name).read_bytes() for option, name in written.items()}
+    return {
+        f"{option}/{path}": content
+        for option, name in written.items()
+        for path, content in files_in(arena.file(name)).items()
+    }
 
 
 @pytest.mark.parametrize("stage", [embed, train_head, fine_tune, evaluate, grad_cam])
@@ -41,7 +45,7 @@ def test_one_thread_and_two_give_the_same_features_but_for_rounding(arena: Arena
     for threads in (1, 2):
         outputs_with(arena, threads, embed, str(threads))
     for split in ("train", "val"):
-        one, two = (load_features(arena.file(f"{threads}-{split}_features.npz")) for threads in (1, 2))
+        one, two = (load_features(arena.file(f"{threads}/data/features/{split}.npz")) for threads in (1, 2))
         np.testing.assert_allclose(one.plain, two.plain, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(one.mirrored, two.mirrored, rtol=1e-4, atol=1e-4)
 
@@ -50,7 +54,7 @@ def test_one_thread_and_two_give_the_same_answers(arena: Arena) -> None:
     answers = []
     for threads in (1, 2):
         outputs_with(arena, threads, evaluate, str(threads))
-        with open_arrays(arena.file(f"{threads}-predictions.npz"), "predicted", "probabilities") as arrays:
+        with open_arrays(arena.file(f"{threads}/data/predictions.npz"), "predicted", "probabilities") as arrays:
             answers.append((arrays["predicted"], arrays["probabilities"]))
     (one, one_probabilities), (two, two_probabilities) = answers
     np.testing.assert_array_equal(one, two)

@@ -20,11 +20,11 @@ def test_the_backbone_is_bit_identical_before_and_after(arena):
 
 
 def test_the_metrics_are_those_of_the_saved_head(arena):
-    head, val = load_head(arena.file("head.safetensors")), load_features(arena.file("val_features.npz"))
+    head, val = load_head(arena.file("models/head.safetensors")), load_features(arena.file("data/features/val.npz"))
     model = build_head(head.shape).eval()
     model.load_state_dict(head.state)
     logits, labels = model(torch.from_numpy(val.plain)), torch.from_numpy(val.labels)
-    metrics = json.loads(arena.file("train_head.json").read_text())
+    metrics = json.loads(arena.file("metrics/train_head.json").read_text())
     assert metrics["val"]["loss"] == pytest.approx(float(F.cross_entropy(logits, labels).detach()), rel=1e-5)
     assert metrics["val"]["accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
     assert metrics["epochs"] == head.epochs == 3
@@ -32,11 +32,11 @@ def test_the_metrics_are_those_of_the_saved_head(arena):
 
 
 def test_curves_have_a_line_an_epoch_and_agree_with_the_metrics(arena):
-    with arena.file("train_head.tsv").open() as stream:
+    with arena.file("metrics/train_head.tsv").open() as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     assert list(rows[0]) == ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    metrics = json.loads(arena.file("train_head.json").read_text())
+    metrics = json.loads(arena.file("metrics/train_head.json").read_text())
     best = rows[metrics["best_epoch"] - 1]
     for split in ("train", "val"):
         assert {name: float(best[f"{split}_{name}"]) for name in ("loss", "accuracy")} == metrics[split]

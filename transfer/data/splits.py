@@ -41,12 +41,6 @@ def load_split(path: Path) -> Split:
         return Split(arrays["images"], arrays["labels"], arrays["positions"], tuple(map(str, arrays["classes"])))
 
 
-def load_labels(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read a split's labels (N,) int64 and class names, leaving its pixels on disk."""
-    with open_arrays(path, "classes", "labels") as arrays:
-        return arrays["labels"].astype(np.int64), tuple(map(str, arrays["classes"]))
-
-
 def quotas(counts: np.ndarray, size: int, taken: np.ndarray) -> np.ndarray:
     """Share `size` images among classes of `counts` images: proportional, exact in sum.
 

@@ -33,10 +33,9 @@ def run_on_devices(
     parameters: type[Group],
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
-    several: Sequence[str] = (),
     parallel: bool = False,
 ) -> Never:
-    """As `transfer.runtime.command.run`. A stage that is `parallel` runs in NPROC processes, or in those that torchrun started."""
+    """As `transfer.runtime.command.run`; a `parallel` stage runs in NPROC processes, or in those that torchrun started."""
 
     def placed(values: Any, files: Namespace) -> None:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -49,7 +48,7 @@ def run_on_devices(
             else:
                 sys.exit(launch([sys.executable, *sys.orig_argv[1:]], count, locks))
 
-    run(placed, parameters, inputs, outputs, several)
+    run(placed, parameters, inputs, outputs)
 
 
 def processes_wanted() -> int:

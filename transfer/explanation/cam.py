@@ -8,12 +8,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from pydantic import Field
 from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, ScoreCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from transfer.network.images import Images
 from transfer.runtime.errors import DataError, ParameterError
+from transfer.runtime.parameters import Group
 
 
 class LeanScoreCAM(ScoreCAM):
@@ -28,6 +30,15 @@ class LeanScoreCAM(ScoreCAM):
 Method = Literal["gradcam", "gradcam++", "hirescam", "scorecam", "eigencam"]
 METHODS = dict(zip(get_args(Method), (GradCAM, GradCAMPlusPlus, HiResCAM, LeanScoreCAM, EigenCAM), strict=True))
 TITLES = dict(zip(METHODS, ("Grad-CAM", "Grad-CAM++", "HiResCAM", "Score-CAM", "Eigen-CAM"), strict=True))
+
+
+class Explain(Group):
+    """The parameters of heat maps, which grad_cam and audit share."""
+
+    method: Method
+    layer: str | None
+    min_map_px: int = Field(ge=2)
+    batch_size: int = Field(gt=0)
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ def choose_layer(model: nn.Module, images: Tensor, name: str | None, min_map_px:
     if name is not None:
         widths = dict(maps)
         if name not in widths:
-            raise ParameterError(f"grad_cam.layer = {name!r}: no layer of maps; there are {', '.join(widths)}")
+            raise ParameterError(f"explain.layer = {name!r}: no layer of maps; there are {', '.join(widths)}")
         return Layer(name, model.get_submodule(name), widths[name], last_width)
     wide = [(found, width) for found, width in maps if width >= min_map_px]
     if not wide:

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from transfer.network.backbones import Backbone, Preprocessing, architecture_in, empty_model
-from transfer.network.provenance import Provenance
 from transfer.network.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
 from transfer.runtime.errors import WeightsError
 
@@ -75,25 +73,18 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True)
 class Head:
-    """A trained head: its weights, shape and class names, the epochs it was trained, and where it comes from."""
+    """A trained head: its weights, shape and class names, and the epochs it was trained."""
 
     __pydantic_config__ = DESCRIBED
     shape: HeadShape
     state: dict[str, Tensor]
     classes: tuple[str, ...]
     epochs: int
-    provenance: Provenance
-
-
-def _about(record: Any) -> dict[str, Any]:
-    """A record as a file's description, without what there is not."""
-    return asdict(record, dict_factory=lambda pairs: {key: value for key, value in pairs if value is not None})
 
 
 def save_head(path: Path, head: Head) -> None:
     """Write a head as safetensors."""
-    parts = {"shape": _about(head.shape), "provenance": _about(head.provenance)}
-    save_tensors(path, head.state, {**parts, "classes": head.classes, "epochs": head.epochs})
+    save_tensors(path, head.state, {"shape": asdict(head.shape), "classes": head.classes, "epochs": head.epochs})
 
 
 def load_head(path: Path) -> Head:
@@ -115,7 +106,7 @@ def _empty_head(path: Path, shape: HeadShape) -> nn.Module:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a saved classifier needs to be used, architecture to input side, and where it comes from."""
+    """What a saved classifier needs to be used: network, classes, and how images come to its size."""
 
     __pydantic_config__ = DESCRIBED
     architecture: str
@@ -123,7 +114,7 @@ class ModelCard:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     size_px: int
-    provenance: Provenance
+    interpolation: str
 
 
 def build_classifier(backbone: Backbone, head: Head) -> Classifier:
@@ -141,7 +132,7 @@ def build_classifier(backbone: Backbone, head: Head) -> Classifier:
 
 def save_model(path: Path, model: Classifier, card: ModelCard) -> None:
     """Write a classifier as safetensors with its card."""
-    save_tensors(path, model.state_dict(), _about(card))
+    save_tensors(path, model.state_dict(), asdict(card))
 
 
 def load_card(path: Path) -> ModelCard:

@@ -1,13 +1,10 @@
 """Images resident on the device as uint8, normalised there a batch at a time."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from transfer.network.backbones import Preprocessing
-from transfer.runtime.errors import DataError
 
 
 class Images:
@@ -51,16 +48,3 @@ def reflect(indices: Tensor, length: int) -> Tensor:
     period = max(2 * (length - 1), 1)
     folded = indices.remainder(period)
     return torch.minimum(folded, period - folded) if length > 1 else torch.zeros_like(indices)
-
-
-def open_pixels(path: Path, count: int) -> np.ndarray:
-    """Memory-map a resized cache (N, S, S, 3) uint8. Raises DataError if it is not one of `count` images."""
-    try:
-        pixels = np.load(path, mmap_mode="c", allow_pickle=False)  # copy-on-write: torch wants it writable
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; run the resize stage first") from None
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a readable .npy ({error}); run the resize stage again") from None
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != count:
-        raise DataError(f"{path}: {pixels.dtype} {pixels.shape}, not uint8 of {count} images; run resize again")
-    return pixels

@@ -21,29 +21,22 @@ def run(
     parameters: type[Group],
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
-    several: Sequence[str] = (),
 ) -> Never:
     """Run a stage from the command line and exit: 0, 1 on an error told in one line, 128 + n on signal n.
 
     `inputs` and `outputs` become required options `--NAME PATH`, given to `main` as paths with
     `params` (the parameter file) and `state` (an ignored folder for what outlives a killed run).
-    Each of `several` is an input `--NAME PATH ...` of any number of files, given as a list.
     """
     module = sys.modules["__main__"]
     name = Path(str(module.__file__)).stem
     parser = argparse.ArgumentParser(f"python -m stages.{name}", description=module.__doc__)
     for option in [*inputs, *outputs]:
         kind = "read" if option in inputs else "written"
-        parser.add_argument(f"--{option.replace('_', '-')}", type=Path, required=True, help=f"file that is {kind}")
-    for option in several:
-        parser.add_argument(
-            f"--{option.replace('_', '-')}", type=Path, nargs="+", required=True, help="files that are read"
-        )
+        parser.add_argument(f"--{option.replace('_', '-')}", type=Path, required=True, help=f"path that is {kind}")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameters (default %(default)s)")
-    parser.add_argument("--state", type=Path, required=True, help="folder for resume state and timings")
     files = parser.parse_args()
     # An experiment in a temporary workspace, which is deleted, keeps its state elsewhere.
-    files.state = Path(os.environ.get("TRANSFER_STATE") or files.state)
+    files.state = Path(os.environ.get("TRANSFER_STATE") or "state")
     signal.signal(signal.SIGTERM, _raise_interrupted)
     started = time.monotonic()
     try:

@@ -29,6 +29,12 @@ class Group(BaseModel):
         return values
 
 
+class SharedGroup(Group):
+    """A group of which other stages read other keys, which are ignored here."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 P = TypeVar("P", bound=Group)
 
 

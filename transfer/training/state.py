@@ -185,6 +185,7 @@ def fingerprint(parameters: Group, inputs: Sequence[Path]) -> str:
     """A name for all that a result depends on: parameters, input files, torch, this repository's imported code."""
     total = hashlib.sha256(f"{parameters.model_dump_json()} torch {version('torch')}".encode())
     code = sorted({Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))})
-    for path in [*inputs, *(path for path in code if path.is_relative_to(ROOT) and ".venv" not in path.parts)]:
+    files = [file for path in inputs for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    for path in [*files, *(path for path in code if path.is_relative_to(ROOT) and ".venv" not in path.parts)]:
         total.update(sha256_of(path).encode())
     return total.hexdigest()[:16]
