@@ -48,8 +48,8 @@ def whole(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     except BaseException as error:
         _remove(partial)
-        if isinstance(error, OSError) and error.filename in (None, str(partial)):
-            error.filename = str(path)  # a full disk alone does not say which file did not fit
+        if isinstance(error, OSError):  # a full disk alone does not say which file did not fit
+            error.filename = str(error.filename or path).replace(str(partial), str(path))
         raise
 
 
