@@ -1,21 +1,24 @@
 """Test whether the model decides by the object or by its surroundings, and whether its maps can be trusted."""
 
 from argparse import Namespace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from pydantic import Field
+from torch import nn
 
 from transfer.data.resize import open_resized
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.explanation import audit
-from transfer.explanation.cam import Explain, choose_layer, explain
+from transfer.explanation.cam import Explain, Layer, choose_layer, explain
 from transfer.explanation.objects import REJECTED, TAKEN, counterfactuals, find_objects
 from transfer.explanation.sheet import audit_sheet, first_of_classes
 from transfer.explanation.verdict import check, verdict
-from transfer.network.classifier import load_model
+from transfer.network.backbones import Preprocessing
+from transfer.network.classifier import Classifier, load_model
 from transfer.network.images import Images
 from transfer.network.inference import run_over
 from transfer.runtime.files import write_json, write_tsv
@@ -39,56 +42,89 @@ class Parameters(Group):
     audit: Audit
 
 
-def main(parameters: Parameters, files: Namespace) -> None:
-    config, way, seed = parameters.audit, parameters.explain, parameters.seed
-    split = open_resized(files.test)
-    labels, pixels, classes = split.labels, split.pixels, split.classes
-    model, card = load_model(files.model, classes, pixels.shape[1])
-    device = best_device()
-    model = model.to(device)
-    chosen = audit.some_of(labels, config.images, seed)
-    labels, pixels = labels[chosen], pixels[chosen]
-    images = Images(pixels, card.preprocessing, device)
-    layer = choose_layer(model, images.plain(slice(0, 1)), way.layer, way.min_map_px)
+@dataclass(frozen=True)
+class Subject:
+    """The model under audit, the images that it is tried on, and how its predictions are explained."""
 
-    def answer(pixels: np.ndarray) -> np.ndarray:
-        logits = run_over(model, Images(pixels, card.preprocessing, device), way.batch_size, label="audit")
+    model: Classifier
+    preprocessing: Preprocessing
+    pixels: np.ndarray
+    labels: np.ndarray
+    layer: Layer
+    explain: Explain
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Probabilities (N, classes) for pixels (N, S, S, 3)."""
+        images = Images(pixels, self.preprocessing, best_device())
+        logits = run_over(self.model, images, self.explain.batch_size, label="audit")
         return torch.softmax(logits.cpu().double(), dim=1).numpy()
 
-    def maps_of(network: torch.nn.Module, places: np.ndarray) -> np.ndarray:
-        module = network.get_submodule(layer.name)
-        return explain(network, module, images, places, said[places], way.method, way.batch_size)
+    def maps(self, network: nn.Module, indices: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Heat maps (n, S, S) of the images at `indices`, each for its target class, as `network` sees them."""
+        images, module = Images(self.pixels, self.preprocessing, best_device()), network.get_submodule(self.layer.name)
+        return explain(network, module, images, indices, targets, self.explain.method, self.explain.batch_size)
 
-    chances = answer(pixels)
-    said = chances.argmax(1)
-    maps = maps_of(model, np.arange(len(labels)))
+
+def read_subject(files: Namespace, count: int, way: Explain, seed: int) -> tuple[Subject, tuple[str, ...]]:
+    """The model with `count` test images, each class in proportion, and the class names."""
+    split = open_resized(files.test)
+    model, card = load_model(files.model, split.classes, split.pixels.shape[1])
+    model = model.to(best_device())
+    chosen = audit.some_of(split.labels, count, seed)
+    pixels = split.pixels[chosen]
+    first = Images(pixels[:1], card.preprocessing, best_device()).plain(slice(None))
+    layer = choose_layer(model, first, way.layer, way.min_map_px)
+    return Subject(model, card.preprocessing, pixels, split.labels[chosen], layer, way), split.classes
+
+
+def measure_maps(subject: Subject, config: Audit, maps: np.ndarray, predicted: np.ndarray, seed: int) -> tuple:
+    """Figures of how faithful and how sane the maps are, and the curves of the first."""
+    labels, size_px = subject.labels, subject.pixels.shape[1]
+    grey = np.float32(255) * np.array(subject.preprocessing.mean, np.float32)
+    known = np.flatnonzero(maps.any((1, 2)))
+    if not known.size:
+        return {}, {}
+    some = known[audit.some_of(labels[known], config.faithfulness_images, seed)]
+    noise = audit.random_maps(len(some), subject.layer.width, size_px, np.random.default_rng(seed))
+    compared = {"cam": maps[some], "random": noise}
+    curves = audit.faithfulness_curves(subject.predict, subject.pixels[some], grey, compared, predicted[some])
+    few = known[audit.some_of(labels[known], config.sanity_images, seed)]
+
+    def explained(network: nn.Module) -> np.ndarray:
+        return subject.maps(network, few, predicted[few])
+
+    sanity = audit.sanity(subject.model, maps[few], explained, seed)
+    return {"faithfulness": audit.faithfulness(curves, seed), "sanity": sanity}, curves
+
+
+def main(parameters: Parameters, files: Namespace) -> None:
+    config, seed = parameters.audit, parameters.seed
+    subject, classes = read_subject(files, config.images, parameters.explain, seed)
+    labels, pixels = subject.labels, subject.pixels
+    probabilities = subject.predict(pixels)
+    predicted = probabilities.argmax(1)
+    maps = subject.maps(subject.model, np.arange(len(labels)), predicted)
     masks, judged = find_objects(pixels, config.min_object_share, config.max_object_share, config.min_mask_agreement)
-    taken, known = np.flatnonzero(judged == TAKEN), np.flatnonzero(maps.any((1, 2)))
+    taken = np.flatnonzero(judged == TAKEN)
     figures: dict[str, Any] = {
         "images": len(labels),
-        "method": way.method,
-        "layer": layer.name,
-        "map_px": layer.width,
-        "empty_maps": len(labels) - len(known),
+        "method": parameters.explain.method,
+        "layer": subject.layer.name,
+        "map_px": subject.layer.width,
+        "empty_maps": int((~maps.any((1, 2))).sum()),
         "coverage": len(taken) / len(labels),
         "rejected": {why: int((judged == why).sum()) for why in REJECTED},
     }
-    table, versions, curves = {}, {}, {}
+    table, versions = {}, {}
     if taken.size:
         changed = counterfactuals(pixels[taken], masks[taken], labels[taken], seed)
-        versions = {"original": (pixels[taken], chances[taken])}
-        versions |= {name: (made, answer(made)) for name, made in changed.items()}
-        table = audit.right_answers({name: answers for name, (_, answers) in versions.items()}, labels[taken])
-        table |= audit.localisation(maps[taken], masks[taken], layer.width, seed)
+        versions = {"original": (pixels[taken], probabilities[taken])}
+        versions |= {name: (made, subject.predict(made)) for name, made in changed.items()}
+        table = audit.right_answers({name: found for name, (_, found) in versions.items()}, labels[taken])
+        table |= audit.localisation(maps[taken], masks[taken], subject.layer.width, seed)
         figures |= audit.summarise(table, seed)
-    if known.size:
-        some = known[audit.some_of(labels[known], config.faithfulness_images, seed)]
-        noise = audit.random_maps(len(some), layer.width, images.size_px, np.random.default_rng(seed))
-        compared, grey = {"cam": maps[some], "random": noise}, images.mean.cpu().numpy()
-        curves = audit.faithfulness_curves(answer, pixels[some], grey, compared, said[some])
-        figures["faithfulness"] = audit.faithfulness(curves, seed)
-        some = known[audit.some_of(labels[known], config.sanity_images, seed)]
-        figures["sanity"] = audit.sanity(model, maps[some], lambda network: maps_of(network, some), seed)
+    measured, curves = measure_maps(subject, config, maps, predicted, seed)
+    figures |= measured
     figures["per_class"] = audit.per_class(table, labels, taken, classes, seed)
     figures["checks"] = check(figures, config.max_background_ratio, config.max_sanity_correlation)
     figures["passed"] = all(figures["checks"].values())

@@ -17,6 +17,7 @@ from dvc.repo import Repo
 from markdown_it import MarkdownIt
 from sklearn.datasets import load_digits
 from torchvision.models import resnet18
+from transfer.network.provenance import Provenance
 
 from commands.pr_report import LONGEST, main
 from commands.verify import md5_of
@@ -24,7 +25,6 @@ from tests.transfer.training.healthy_run import curve
 from transfer.data.splits import Split, save_split
 from transfer.network.backbones import Preprocessing
 from transfer.network.classifier import Classifier, HeadShape, ModelCard, build_head, save_model
-from transfer.network.provenance import Provenance
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import ROOT, write_json, write_tsv
 

@@ -16,12 +16,15 @@ from tests.pipeline.workspace import stages_of
 # Written by nobody as a result: temporary siblings, locks, bytecode.
 PASSING = (".*.partial", ".*.lock", "__pycache__")
 # DVC's and git's own, resume state, and parameters, which are compared by name.
-ELSEWHERE = (".dvc", ".git", ".dvcignore", ".gitignore", "dvc.yaml", "dvc.lock", "params.yaml")
+ELSEWHERE = (".dvc", ".git", ".dvcignore", ".gitignore", "dvc.yaml", "dvc.lock", "params.yaml", "state")
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A stage as dvc.yaml has it, after DVC has filled in variables: paths are relative to dvc.yaml."""
+    """A stage as dvc.yaml has it, after DVC has filled in variables: paths are relative to dvc.yaml.
+
+    Code is declared by folder, and so are a stage's pictures.
+    """
 
     command: list[str]
     deps: frozenset[str]
@@ -41,7 +44,7 @@ class Traced:
 
 def findings(stage: str, declared: Declared, traced: Traced) -> list[str]:
     """One line for each difference, naming stage and culprit; empty if declared means true."""
-    reads, writes = _relevant(traced.reads, declared) - traced.modules, _relevant(traced.writes, declared)
+    reads, writes = _relevant(traced.reads) - traced.modules, _relevant(traced.writes)
     return [
         *_lines(f"{stage}: undeclared module", _outside(traced.modules, declared.deps)),
         *_lines(f"{stage}: undeclared read of", _outside(reads, declared.deps)),
@@ -57,9 +60,8 @@ def _lines(what: str, culprits: Iterable[str]) -> list[str]:
     return [f"{what} {culprit}" for culprit in sorted(culprits)]
 
 
-def _relevant(paths: Iterable[str], declared: Declared) -> set[str]:
-    state = declared.command[declared.command.index("--state") + 1]
-    return {path for path in paths if not _is_passing(path) and not _within(path, {*ELSEWHERE, state})}
+def _relevant(paths: Iterable[str]) -> set[str]:
+    return {path for path in paths if not _is_passing(path) and not _within(path, ELSEWHERE)}
 
 
 def _is_passing(path: str) -> bool:
@@ -89,8 +91,13 @@ def _declared(stage: PipelineStage) -> Declared:
         shlex.split(str(stage.cmd)),
         frozenset(dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)),
         frozenset(out.def_path for out in stage.outs),
-        frozenset(name for dep in stage.deps if isinstance(dep, ParamsDependency) for name in dep.params),
+        frozenset(name for dep in stage.deps if isinstance(dep, ParamsDependency) for name in _names(dep)),
     )
+
+
+def _names(dependency: ParamsDependency) -> list[str]:
+    """The parameters of a dependency; one that names none is on the whole file."""
+    return dependency.params or list(dependency.read_file())
 
 
 def read_traced(folder: Path, declared: Mapping[str, Declared]) -> dict[str, Traced]:

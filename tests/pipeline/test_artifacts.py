@@ -24,7 +24,7 @@ def origin(finished: Path, tmp_path: Path) -> str:
     git(finished, "tag", "--annotate", f"{NAME}#prod#1", "--message", "For production")
     dvc(finished, "push")
     set_parameter(finished, "evaluate.minimum_macro_f1", 0.01)
-    assert stages_run(dvc(finished, "repro").stdout)[-1] == "cards"
+    assert stages_run(dvc(finished, "repro").stdout)[-1] == "report"
     commit(finished, "Another minimum, which the cards tell")
     command(finished, "gto", "register", NAME, "--version", "v1.1.0")
     dvc(finished, "push")

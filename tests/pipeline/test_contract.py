@@ -43,10 +43,10 @@ def change_stage(workspace: Path, key: str, entry: str, add: bool) -> None:
 @pytest.mark.parametrize(
     ("key", "entry", "finding"),
     [
-        ("deps", "${paths.images}", "undeclared read of data/raw/images.npz"),
-        ("deps", "transfer/data/splits.py", "undeclared module transfer/data/splits.py"),
-        ("outs", "${paths.splits}/val.npz", "undeclared write of data/splits/val.npz"),
-        ("metrics", "${paths.metrics}/subsample.json", "undeclared write of metrics/subsample.json"),
+        ("deps", "data/raw/images.npz", "undeclared read of data/raw/images.npz"),
+        ("deps", "transfer/sources", "undeclared module transfer/sources/cifar.py"),
+        ("outs", "data/splits/val.npz", "undeclared write of data/splits/val.npz"),
+        ("metrics", "metrics/subsample.json", "undeclared write of metrics/subsample.json"),
         ("params", "seed", "undeclared parameter seed"),
     ],
 )
@@ -61,7 +61,7 @@ def test_what_is_left_out_of_dvc_yaml_is_found(
     ("key", "entry", "finding"),
     [
         ("deps", "models/backbone.safetensors", "unused dependency models/backbone.safetensors"),
-        ("deps", "transfer/network/images.py", "unused dependency transfer/network/images.py"),
+        ("deps", "transfer/network", "unused dependency transfer/network"),
         ("outs", "data/more.npz", "output never written data/more.npz"),
         ("params", "train.lr", "unused parameter train.lr"),
         ("params", "resize", "unused parameter resize"),
@@ -111,5 +111,5 @@ def test_a_shared_group_stands_for_its_own_keys(finished: Path) -> None:
     declared: dict[str, Declared] = read_declared(finished)
     assert declared["train_head"].parameters == {"seed", "train.deterministic", "train.head"}
     assert "train.augment" in declared["fine_tune"].parameters
-    # report, which shows every parameter, alone takes groups whole.
+    # report, which shows every parameter, alone takes the group whole.
     assert [name for name, stage in declared.items() if "train" in stage.parameters] == ["report"]

@@ -17,12 +17,12 @@ from tests.pipeline.workspace import ROOT, copy_pipeline, graph_of, read_yaml, s
 STAGES = [
     *("download", "backbone", "subsample", "explore", "resize@train", "resize@val", "resize@test"),
     *("embed", "label_errors", "train_head", "fine_tune"),
-    *("evaluate", "leakage", "robustness", "grad_cam", "audit", "report", "cards"),
+    *("evaluate", "leakage", "robustness", "grad_cam", "audit", "report"),
 ]
 TRAINING = ("embed", "label_errors", "train_head", "fine_tune")
 SPLITTER = "subsample"  # which makes the test split, and so has to name it
 TEST_SPLIT = "data/splits/test.npz"
-RESIZED_TEST_SPLIT = "data/resized/test.npy"
+RESIZED_TEST_SPLIT = "data/resized/test"
 
 
 @pytest.fixture
@@ -117,12 +117,12 @@ def plant(pipeline: Path, stage: str, key: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("stage", "key", "path", "found"),
     [
-        ("train_head", "deps", RESIZED_TEST_SPLIT, "train_head knows of data/resized/test.npy"),
+        ("train_head", "deps", RESIZED_TEST_SPLIT, "train_head knows of data/resized/test"),
         ("fine_tune", "deps", TEST_SPLIT, "fine_tune knows of data/splits/test.npz"),
         ("fine_tune", "cmd", f"--more {TEST_SPLIT}", "fine_tune knows of data/splits/test.npz"),
         ("embed", "deps", TEST_SPLIT, "train_head needs embed, which knows of data/splits/test.npz"),
         ("backbone", "deps", TEST_SPLIT, "embed needs backbone, which knows of data/splits/test.npz"),
-        ("backbone", "cmd", RESIZED_TEST_SPLIT, "train_head needs backbone, which knows of data/resized/test.npy"),
+        ("backbone", "cmd", RESIZED_TEST_SPLIT, "train_head needs backbone, which knows of data/resized/test"),
     ],
 )
 def test_a_planted_leak_is_found(pipeline: Path, stage: str, key: str, path: str, found: str) -> None:
@@ -151,7 +151,9 @@ def texts(source: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", sorted([*ROOT.glob("stages/*.py"), *ROOT.glob("transfer/*.py")]), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("stages/*.py"), *ROOT.glob("transfer/**/*.py")]), ids=lambda p: p.name
+)
 def test_no_script_writes_down_where_an_artefact_lies(path: Path) -> None:
     written = [
         text for text in texts(path.read_text(encoding="utf-8")) if re.search(r"(^|\W)(data|models|metrics)/", text)

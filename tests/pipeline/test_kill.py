@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.contract import read_declared
-from tests.pipeline.workspace import ROOT, dvc, read_yaml, return_to_commit_of_the_run, stages_run, write_yaml
+from tests.pipeline.workspace import ROOT, dvc, read_yaml, stages_run, write_yaml
 
 KILLER = Path(__file__).with_name("killer.py")
 STATUSES = {"before": (-9, 137), "inside": (-25, 153), "rename": (-9, 137), "forget": (-9, 137), "term": (143,)}
@@ -63,16 +63,19 @@ class Victim:
         self.names = self.names_there()
         self.outs = sorted(read_declared(workspace)[stage].outs)
         forget(workspace, stage)
-        return_to_commit_of_the_run(workspace)
 
     def names_there(self) -> set[str]:
         """All files but git's and DVC's own."""
         paths = (path.relative_to(self.workspace) for path in self.workspace.rglob("*") if path.is_file())
         return {str(path) for path in paths if path.parts[0] not in (".git", ".dvc")}
 
+    def files(self) -> dict[str, bytes]:
+        """The files of the stage's outputs, those in folders too."""
+        return {path: content for name in self.outs for path, content in self.wanted[name].items()}
+
     def die(self, file: str, point: str, count: int = 1) -> None:
         """Let `dvc repro` fail as the stage dies at a point; no output may be there in part."""
-        sizes = [len(text) for name in self.outs if Path(name).name == file for text in self.wanted[name].values()]
+        sizes = [len(content) for path, content in self.files().items() if Path(path).name == file]
         variables = {
             "PYTHONPATH": self.killer,
             "KILL_STAGE": self.stage.partition("@")[0],
@@ -89,8 +92,8 @@ class Victim:
         (status,) = re.findall(r"exited with (-?\d+)", died.stderr)
         assert int(status) in STATUSES[point]
         assert "Traceback" not in died.stderr
-        there = outputs_of(self.workspace)
-        assert {name: self.wanted[name] for name in there} == there
+        for name, files in outputs_of(self.workspace).items():
+            assert {path: self.wanted[name][path] for path in files} == files
 
     def run_again(self) -> str:
         """What an undisturbed `dvc repro` prints, whose results must be those of the run before the death."""
@@ -156,7 +159,7 @@ def test_a_stage_killed_inside_each_of_its_outputs_leaves_none_in_part(
 ) -> None:
     """Many runs of DVC where a stage has many outputs, hence slow but for one."""
     killed = victim(stage)
-    for out in killed.outs:
-        killed.die(Path(out).name, "inside")
+    for path in killed.files():
+        killed.die(Path(path).name, "inside")
     killed.run_again()
-    record_property("kills survived", len(killed.outs))
+    record_property("kills survived", len(killed.files()))

@@ -44,7 +44,7 @@ def test_two_branches_that_both_trained_are_merged(finished: Path) -> None:
     set_parameter(finished, "grad_cam.examples", 2)
     dvc(finished, "repro")
     commit(finished, "Two examples")
-    theirs = (finished / "metrics/grad_cam.png").read_bytes()
+    theirs = (finished / "metrics/grad_cam/pictures/examples.png").read_bytes()
     git(finished, "checkout", "--quiet", "main")
     set_parameter(finished, "evaluate.mirror", False)
     dvc(finished, "repro")
@@ -58,11 +58,11 @@ def test_two_branches_that_both_trained_are_merged(finished: Path) -> None:
     assert broken.returncode != 0
     assert "dvc.lock" in broken.stderr
     # As documented.
-    git(finished, "checkout", "--ours", "--", "dvc.lock", "metrics")
+    git(finished, "checkout", "--ours", "--", "dvc.lock", "metrics", "report")
     assert stages_run(dvc(finished, "repro").stdout) == ["grad_cam", "report"]  # what neither branch has run
     git(finished, "add", "--all")
     git(finished, "commit", "--quiet", "--no-edit")
     assert "up to date" in dvc(finished, "status").stdout
     merged_outputs = outputs(finished)
     assert {name: merged_outputs[name] for name in ours} == ours
-    assert (finished / "metrics/grad_cam.png").read_bytes() != theirs  # two examples, of one view
+    assert (finished / "metrics/grad_cam/pictures/examples.png").read_bytes() != theirs  # two examples, of one view

@@ -12,12 +12,12 @@ import networkx
 import pytest
 from dvc.repo import Repo
 
-from tests.pipeline.workspace import ROOT, dvc, graph_of, read_yaml, set_parameter, stages_of, stages_run
+from tests.pipeline.workspace import ROOT, commit, dvc, graph_of, read_yaml, set_parameter, stages_of, stages_run
 from transfer.report.evidence import leaves
 from transfer.runtime.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
-FROM_EVALUATE = ["evaluate", "leakage", "grad_cam", "report", "cards"]
+FROM_EVALUATE = ["evaluate", "leakage", "grad_cam", "report"]
 FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "robustness", "audit"]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", "label_errors", *FROM_HEAD]
@@ -36,7 +36,7 @@ RERUNS = {
     "subsample": (["subsample"], FROM_SUBSAMPLE),
     "explore": (["explore"], ["explore", "report"]),
     "resize.size_px": (["explore", *RESIZE], ["explore", *RESIZE, *FROM_EMBED]),
-    "resize.interpolation": ([*RESIZE, "robustness", "cards"], [*RESIZE, *FROM_EMBED]),
+    "resize.interpolation": (RESIZE, [*RESIZE, *FROM_EMBED]),
     "embed": (["embed"], FROM_EMBED),
     "train.deterministic": (["train_head", "fine_tune"], FROM_HEAD),
     "train.lr": (["fine_tune"], FROM_FINE_TUNE),
@@ -44,20 +44,12 @@ RERUNS = {
     "train.head": (["train_head"], FROM_HEAD),
     "train.fine_tune": (["fine_tune"], FROM_FINE_TUNE),
     "train.augment": (["fine_tune"], FROM_FINE_TUNE),
-    "evaluate.minimum_macro_f1": (["evaluate", "cards"], FROM_EVALUATE),
-    "evaluate.mirror": (["evaluate", "cards"], FROM_EVALUATE),
-    "evaluate.shift_fraction": (["evaluate", "cards"], FROM_EVALUATE),
-    "evaluate.batch_size": (["evaluate", "robustness"], [*FROM_EVALUATE, "robustness"]),
-    "evaluate.pictures": (["evaluate"], FROM_EVALUATE),
-    "evaluate.expected_pairs": (["evaluate"], FROM_EVALUATE),
-    "evaluate.robustness_images": (["robustness"], ["robustness", "report", "cards"]),
-    "leakage": (["leakage"], ["leakage", "report", "cards"]),
-    "grad_cam.method": (["grad_cam", "audit"], ["grad_cam", "audit", "report", "cards"]),
-    "grad_cam.layer": (["grad_cam", "audit"], ["grad_cam", "audit", "report", "cards"]),
-    "grad_cam.min_map_px": (["grad_cam", "audit"], ["grad_cam", "audit", "report", "cards"]),
-    "grad_cam.batch_size": (["grad_cam", "audit"], ["grad_cam", "audit", "report", "cards"]),
-    "grad_cam.examples": (["grad_cam"], ["grad_cam", "report"]),
-    "audit": (["audit"], ["audit", "report", "cards"]),
+    "evaluate": (["evaluate"], FROM_EVALUATE),
+    "leakage": (["leakage"], ["leakage", "report"]),
+    "robustness": (["robustness"], ["robustness", "report"]),
+    "explain": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
+    "grad_cam": (["grad_cam"], ["grad_cam", "report"]),
+    "audit": (["audit"], ["audit", "report"]),
 }
 PARAMETERS = sorted(dict(leaves(read_yaml(ROOT / "params.yaml"))))
 
@@ -110,15 +102,13 @@ def append_comment(path: Path) -> None:
     ("module", "readers"),
     [
         ("transfer/explanation/cam.py", ["grad_cam", "audit"]),
-        ("transfer/evaluation/scores.py", ["explore", "evaluate", "leakage", "robustness", "report", "cards"]),
-        ("transfer/evaluation/label_errors.py", ["label_errors", "evaluate"]),
         ("transfer/report/claims.py", ["report"]),
         ("transfer/training/loop.py", ["train_head", "fine_tune"]),
-        ("transfer/data/resize.py", ["explore", *RESIZE, "leakage", "robustness", "cards"]),
+        ("transfer/comparison/paired.py", []),
         ("stages/embed.py", ["embed"]),
     ],
 )
-def test_a_module_reaches_the_stages_that_import_it(finished: Path, module: str, readers: list[str]) -> None:
+def test_a_room_reaches_the_stages_that_enter_it(finished: Path, module: str, readers: list[str]) -> None:
     append_comment(finished / module)
     changed, _ = changed_and_following(finished)
     assert changed == set(readers)
@@ -129,10 +119,17 @@ def test_a_touched_module_reruns_its_stage(finished: Path) -> None:
     assert stages_run(dvc(finished, "repro").stdout) == ["audit"]
 
 
-def test_a_stage_that_gives_the_same_bytes_stops_there(finished: Path) -> None:
-    """A comment changes no prediction, so what follows has nothing to do again."""
-    append_comment(finished / "stages/evaluate.py")
-    assert stages_run(dvc(finished, "repro").stdout) == ["evaluate"]
+def test_a_comment_in_training_reruns_both_trainers_and_nothing_after_them(finished: Path) -> None:
+    """A commit or a comment changes no weight, so heads and models keep their bytes."""
+    append_comment(finished / "transfer/training/loop.py")
+    commit(finished, "A comment")
+    assert stages_run(dvc(finished, "repro").stdout) == ["train_head", "fine_tune"]
+
+
+@pytest.mark.parametrize("room", ["comparison", "report"])
+def test_an_edit_of_what_only_reads_results_trains_and_evaluates_nothing(finished: Path, room: str) -> None:
+    append_comment(next((finished / "transfer" / room).glob("*.py")))
+    assert stages_run(dvc(finished, "repro").stdout) == (["report"] if room == "report" else [])
 
 
 def test_a_touched_template_reruns_the_report(finished: Path) -> None:
@@ -146,7 +143,7 @@ def test_a_touched_template_reruns_the_report(finished: Path) -> None:
         ("download.timeout_s", 31, ["download", "report"]),
         ("grad_cam.examples", 2, ["grad_cam", "report"]),
         ("evaluate.mirror", False, FROM_EVALUATE),
-        ("evaluate.robustness_images", 4, ["robustness", "report", "cards"]),
+        ("robustness.images", 4, ["robustness", "report"]),
     ],
 )
 def test_a_changed_parameter_really_reruns(finished: Path, name: str, value: float, run: list[str]) -> None:

@@ -21,7 +21,7 @@ from tests.pipeline.workspace import (
     stages_run,
 )
 
-TRAINED = ["fine_tune", "evaluate", "leakage", "robustness", "grad_cam", "audit", "report", "cards"]
+TRAINED = ["fine_tune", "evaluate", "leakage", "robustness", "grad_cam", "audit", "report"]
 
 
 def clone(folder: Path, name: str) -> Path:
@@ -61,6 +61,36 @@ def same_files(first: Path, second: Path) -> bool:
 
 
 @pytest.mark.slow  # it trains twice
+def judge_on_a_clone_without_data(folder: Path, before: float) -> None:
+    """What a runner does with a pull request: everything that it reads is in git."""
+    git(folder, "clone", "--quiet", "--branch", "slower", "origin.git", "judge")
+    judge = folder / "judge"
+    mark_installed(judge)
+    assert make(judge, "fresh").startswith("dvc.lock is fresh")
+    assert dvc(judge, "data", "status", "--not-in-remote").returncode == 0
+    report = make(judge, "pr-report", "BASE=origin/main", "HEAD=HEAD")
+    assert f"| `train.lr` | `{before}` | `0.0001` |" in report
+    assert [stage for stage in TRAINED if stage not in report] == []
+    assert not (judge / "models/model.safetensors").exists()
+
+
+def settle_conflict(clone: Path) -> None:
+    """The second change conflicts in the parameter, in dvc.lock and in metrics; the way out is the documented one."""
+    git(clone, "fetch", "--quiet")
+    assert command(clone, "git", "merge", "origin/main", check=False).returncode != 0
+    conflicts = git(clone, "diff", "--name-only", "--diff-filter=U").split()
+    assert {"params.yaml", "dvc.lock", "metrics/fine_tune.json"} <= set(conflicts)
+    refused = command(clone, "make", "fresh", check=False)
+    assert refused.stderr.startswith("error: dvc.lock: holds git's conflict markers; docs/troubleshooting.md")
+    # Settle params.yaml by hand, take one side's record whole, run what neither has run.
+    git(clone, "checkout", "--theirs", "--", "params.yaml", "dvc.lock", "metrics", "report")
+    set_parameter(clone, "train.lr", 0.0004)
+    assert stages_run(dvc(clone, "repro").stdout) == ["report"]  # all the rest is in the run cache
+    git(clone, "add", "--all")
+    git(clone, "commit", "--quiet", "--no-edit")
+    assert make(clone, "fresh").startswith("dvc.lock is fresh")
+
+
 def test_a_change_walks_from_a_clone_to_main_and_the_next_one_conflicts(finished: Path, tmp_path: Path) -> None:
     copy_repository(finished)
     dvc(finished, "remote", "add", "--default", "store", str(tmp_path / "store"))
@@ -74,42 +104,17 @@ def test_a_change_walks_from_a_clone_to_main_and_the_next_one_conflicts(finished
     try_rate(ada, "slower", 0.0001)
     try_rate(ben, "faster", 0.0004)
 
-    # The first one's pull request is judged where no data is, and merged.
-    git(tmp_path, "clone", "--quiet", "--branch", "slower", "origin.git", "judge")
-    judge = tmp_path / "judge"
-    mark_installed(judge)
-    assert make(judge, "fresh").startswith("dvc.lock is fresh")
-    assert make(judge, "pushed").startswith("all outputs")
-    report = make(judge, "pr-report", "BASE=origin/main", "HEAD=HEAD")
-    before = read_yaml(finished / "params.yaml")["train"]["lr"]
-    assert f"| `train.lr` | `{before}` | `0.0001` |" in report
-    assert [stage for stage in TRAINED if stage not in report] == []
-    assert not (judge / "models/model.safetensors").exists()
+    judge_on_a_clone_without_data(tmp_path, read_yaml(finished / "params.yaml")["train"]["lr"])
     git(ada, "checkout", "--quiet", "main")
     git(ada, "merge", "--quiet", "--no-ff", "--no-edit", "slower")
     git(ada, "push", "--quiet", "origin", "main")
-
     third = clone(tmp_path, "third")
     assert nothing_to_run(third)
     assert same_files(ada, third)
 
-    # The second one's conflicts: in the parameter, in dvc.lock and in metrics.
-    git(ben, "fetch", "--quiet")
-    assert command(ben, "git", "merge", "origin/main", check=False).returncode != 0
-    conflicts = git(ben, "diff", "--name-only", "--diff-filter=U").split()
-    assert {"params.yaml", "dvc.lock", "metrics/fine_tune.json"} <= set(conflicts)
-    refused = command(ben, "make", "fresh", check=False)
-    assert refused.stderr.startswith("error: dvc.lock: holds git's conflict markers; docs/troubleshooting.md")
-    # As documented: settle params.yaml by hand, take one side's record whole, run what neither has run.
-    git(ben, "checkout", "--theirs", "--", "params.yaml", "dvc.lock", "metrics")
-    set_parameter(ben, "train.lr", 0.0004)
-    assert stages_run(dvc(ben, "repro").stdout) == ["report"]  # all the rest is in the run cache
-    git(ben, "add", "--all")
-    git(ben, "commit", "--quiet", "--no-edit")
-    assert make(ben, "fresh").startswith("dvc.lock is fresh")
+    settle_conflict(ben)
     dvc(ben, "push")
     git(ben, "push", "--quiet", "origin", "HEAD:main")
-
     fourth = clone(tmp_path, "fourth")
     assert nothing_to_run(fourth)
     assert same_files(ben, fourth)

@@ -231,7 +231,7 @@ def test_a_stale_pull_request_is_refused_trained_and_passed(
     shutil.copytree(remotes / "workspace/.dvc/cache", clone / ".dvc/cache")
     (clone / "metrics/of_another_branch.json").write_text("{}", encoding="utf-8")
     results = train(runner_of(clone, remotes, github, variables, MAY_WRITE))
-    assert sorted(stages_run(results["Train"].stdout)) == ["cards", "evaluate", "report"]
+    assert sorted(stages_run(results["Train"].stdout)) == ["evaluate", "report"]
     after = git(origin, "rev-parse", "idea").strip()
     changed = git(origin, "diff", "--name-only", before, after).split()
     assert {"dvc.lock", "metrics/evaluate.json"} <= set(changed)

@@ -45,10 +45,10 @@ SMALLEST_RUN = {
         "batch_size": 12,
         "pictures": 6,
         "expected_pairs": [["bird", "airplane"]],
-        "robustness_images": 6,
     },
+    "robustness": {"images": 6, "batch_size": 12},
     "leakage": {"batch_size": 12},
-    "grad_cam": {"min_map_px": 4},
+    "explain": {"min_map_px": 4},
     "audit": {"images": 6, "faithfulness_images": 2, "sanity_images": 2},
 }
 
@@ -128,7 +128,7 @@ def copy_workspace(source: Path, target: Path) -> Path:
 
 def copy_repository(workspace: Path) -> None:
     """Add to a workspace what else a clone of this repository has for the people who work with it."""
-    for name in ("commands", "recipes", ".github"):
+    for name in ("commands", "experiments", ".github"):
         shutil.copytree(ROOT / name, workspace / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     for name in ("Makefile", "pyproject.toml", "uv.lock"):
         shutil.copy2(ROOT / name, workspace / name)

@@ -1,5 +1,4 @@
-"""evaluate: figures equal scikit-learn's on the saved predictions, files agree with each other, misfits are refused,
-and extreme answers have figures too."""
+"""evaluate: figures equal scikit-learn's on the saved predictions, files agree, misfits are refused, extremes work."""
 
 import csv
 import json
@@ -256,7 +255,9 @@ def test_no_errors_and_nothing_but_errors_still_give_every_file(arena, shift: in
         assert expected["verdict"] == "undecided"
         assert table_of(arena, f"{PLOTS}/clusters.tsv") == table_of(arena, f"{PLOTS}/label_errors.tsv") == []
     for name in ("errors", "label_errors", "predictions"):
-        assert cv2.imread(str(arena.file(f"{PLOTS}/pictures/{name}.png"))) is not None
+        picture = cv2.imread(str(arena.file(f"{PLOTS}/pictures/{name}.png")))
+        assert picture is not None
+        assert name != "predictions" or picture.std() > 10  # not an empty page
 
 
 def test_a_model_that_knows_one_class_only_gives_figures_without_warnings(arena):
@@ -287,13 +288,6 @@ def test_the_same_inputs_give_the_same_bytes(arena):
     arena.run(evaluate, **{**FILES[evaluate], **OUTPUTS})
     for option, name in OUTPUTS.items():
         assert files_in(arena.file(name)) == files_in(arena.file(FILES[evaluate][option])), option
-
-
-def test_the_grid_shows_the_pictures_asked_for(arena):
-    picture = cv2.imread(str(arena.file("metrics/evaluate/pictures/predictions.png")))
-    assert picture is not None
-    assert picture.shape[0] > 100
-    assert picture.std() > 10  # not an empty page
 
 
 def test_a_model_of_other_classes_is_refused_and_nothing_is_written(arena):

@@ -29,12 +29,6 @@ class SharedGroup(Group):
         return {key: value for key, value in values.items() if key in cls.model_fields or _close(key, cls)}
 
 
-class SharedGroup(Group):
-    """A group of which other stages read other keys, which are ignored here."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
 P = TypeVar("P", bound=Group)
 
 

@@ -1,0 +1,130 @@
+"""fetch: no plain http over a network, no password shown, redirects followed where they are safe, TLS."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.transfer.sources.site import BODY, OTHER_BODY, PATIENCE_S, Site, get, refusal, serving
+from transfer.runtime.errors import DownloadError
+from transfer.sources.fetch import fetch
+
+
+@pytest.mark.parametrize("address", ["http://192.0.2.1/a", "HTTP://192.0.2.1/a", "http://localhost.example/a"])
+def test_plain_http_over_a_network_is_refused_without_a_request(tmp_path: Path, hosts: list[str], address: str) -> None:
+    assert "plain http is not used" in refusal(address, tmp_path)
+    assert hosts == []
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[", "http://[x]/", "https://a..example/", "https://", "http://127.0.0.1:port/", "gopher://a/b"]
+)
+def test_what_is_no_address_is_refused(tmp_path: Path, address: str) -> None:
+    refusal(address, tmp_path)
+
+
+def test_an_address_with_letters_that_http_does_not_allow_is_refused(site: Site, tmp_path: Path) -> None:
+    refusal(f"{site.url}/ä", tmp_path)
+    refusal(f"{site.url}/a b", tmp_path)
+    assert site.asked == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:hunter2@127.0.0.1/a",
+        "HTTPS://hunter2@127.0.0.1/a",
+        "http://user:hunter2@192.0.2.1/a",
+        "https://user:hunter2@[x]/a",
+        "https://user:a@hunter2@127.0.0.1:port/",
+        "ftp://user:hunter2@127.0.0.1/a",
+        "//user:hunter2@127.0.0.1/a",
+    ],
+)
+def test_an_address_with_a_password_is_refused_without_a_request_or_the_password(
+    tmp_path: Path, hosts: list[str], address: str
+) -> None:
+    with pytest.raises(DownloadError, match=r"//\*\*\*@.*: holds a user or a password") as caught:
+        fetch(address, tmp_path, PATIENCE_S)
+    assert "hunter2" not in str(caught.value)
+    assert hosts == []
+
+
+def test_a_password_that_a_server_sends_on_to_is_not_shown(site: Site, tmp_path: Path) -> None:
+    site.statuses, site.location = [302] * 9, "http://user:hunter2@192.0.2.1/a"
+    message = refusal(site.url, tmp_path)
+    assert "redirected to http://***@192.0.2.1/a" in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_within_this_machine_is_followed(site: Site, tmp_path: Path, status: int) -> None:
+    with serving(Site(body=OTHER_BODY)) as target:
+        site.statuses, site.location = [status], target.url
+        assert get(site.url, tmp_path) == OTHER_BODY
+
+
+@pytest.mark.parametrize("location", ["http://192.0.2.1/a", "ftp://127.0.0.1/a", "//192.0.2.1/a"])
+def test_a_redirect_to_plain_http_or_ftp_over_a_network_is_not_followed(
+    site: Site, tmp_path: Path, hosts: list[str], location: str
+) -> None:
+    site.statuses, site.location = [302] * 9, location
+    assert "which is not https" in refusal(site.url, tmp_path)
+    assert hosts == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("location", ["http://[", "file:///etc/passwd", "http://127.0.0.1:port/", ""])
+def test_a_redirect_to_nowhere_is_refused(site: Site, tmp_path: Path, location: str) -> None:
+    site.statuses, site.location = [302] * 9, location
+    refusal(site.url, tmp_path)
+
+
+def test_a_redirect_in_a_circle_is_refused(site: Site, tmp_path: Path) -> None:
+    site.statuses, site.location = [302] * 99, site.url
+    assert "the server answered 302" in refusal(site.url, tmp_path)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path, tls: ssl.SSLContext) -> None:
+    with serving(Site(), tls) as site:
+        assert "CERTIFICATE_VERIFY_FAILED" in refusal(site.url, tmp_path)
+        assert site.asked == []
+
+
+def test_an_address_of_another_scheme_goes_through_fsspec(tmp_path: Path) -> None:
+    import fsspec
+
+    with fsspec.open("memory://images/archive.tar.gz", "wb") as stream:
+        stream.write(BODY)  # pyright: ignore[reportAttributeAccessIssue]
+    assert get("memory://images/archive.tar.gz", tmp_path / "keep") == BODY
+    assert "give an https, file or local address" in refusal("memory://images/none", tmp_path / "keep")
+
+
+@pytest.mark.usefixtures("trusted")
+def test_https_is_used(tmp_path: Path, tls: ssl.SSLContext) -> None:
+    with serving(Site(), tls) as site:
+        assert get(site.url, tmp_path) == BODY
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+def test_a_redirect_from_https_to_http_is_not_followed(
+    site: Site, tmp_path: Path, tls: ssl.SSLContext, scheme: str
+) -> None:
+    with serving(Site(statuses=[302] * 9, location=site.url), tls) as secure:
+        assert "which is not https" in refusal(secure.url.replace("https", scheme), tmp_path)
+        assert len(secure.asked) == 1
+    assert site.asked == []
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_redirect_from_http_here_to_https_is_followed(site: Site, tmp_path: Path, tls: ssl.SSLContext) -> None:
+    with serving(Site(body=OTHER_BODY), tls) as secure:
+        site.statuses, site.location = [302], secure.url
+        assert get(site.url, tmp_path) == OTHER_BODY
+
+
+@pytest.mark.usefixtures("trusted")
+def test_an_encrypted_connection_that_breaks_is_tried_again(tmp_path: Path, tls: ssl.SSLContext) -> None:
+    with serving(Site(garble_after=100_000), tls) as site:
+        assert get(site.url, tmp_path) == BODY
+        assert len(site.asked) > 1
