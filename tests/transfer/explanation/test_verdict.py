@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from tests.transfer.explanation.test_audit_planted import table_of
+from tests.transfer.explanation.test_audit import table_of
 from transfer.explanation.audit import summarise
 from transfer.explanation.verdict import check, verdict
 
