@@ -97,7 +97,7 @@ def _declared(stage: PipelineStage) -> Declared:
 
 def _names(dependency: ParamsDependency) -> list[str]:
     """The parameters of a dependency; one that names none is on the whole file."""
-    return dependency.params or list(dependency.read_file())
+    return list(dependency.params or dependency.read_params(flatten=False))
 
 
 def read_traced(folder: Path, declared: Mapping[str, Declared]) -> dict[str, Traced]:

@@ -15,7 +15,7 @@ from tests.pipeline.workspace import ROOT, dvc, read_yaml, stages_run, write_yam
 
 KILLER = Path(__file__).with_name("killer.py")
 STATUSES = {"before": (-9, 137), "inside": (-25, 153), "rename": (-9, 137), "forget": (-9, 137), "term": (143,)}
-STATE = "state.safetensors"
+STATE = "state.pt"
 RESULTS = {  # of each trainer, in the order in which they are written
     "train_head": ("head.safetensors", "train_head.json", "train_head.tsv"),
     "fine_tune": ("model.safetensors", "fine_tune.json", "fine_tune.tsv"),

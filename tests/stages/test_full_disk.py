@@ -110,7 +110,7 @@ def test_every_output(
 @pytest.mark.parametrize("stage", [train_head, fine_tune])
 @pytest.mark.parametrize(
     ("file", "size"),
-    [(".state.safetensors.partial", 1000), ("loss.tsv", 0), ("metrics.json", 0)],
+    [(".state.pt.partial", 1000), ("loss.tsv", 0), ("metrics.json", 0)],
     ids=["saved state", "DVCLive's curve", "DVCLive's summary"],
 )
 def test_what_a_trainer_writes_on_the_way(

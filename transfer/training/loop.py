@@ -14,7 +14,7 @@ from transfer.devices.device import fitting_in_memory, mixed_precision
 from transfer.devices.processes import from_first, gather, is_first, spread
 from transfer.runtime.errors import InterruptedRunError, TrainingError
 from transfer.training.hard_examples import Order, shuffled
-from transfer.training.optimization import Schedule, restore_optimizer
+from transfer.training.optimization import Schedule
 from transfer.training.state import SavedState, StopRequest, seed_step
 
 CHECK_EVERY = 50  # steps between looks at the loss: each look makes an accelerator wait for the host
@@ -245,7 +245,7 @@ class _Run:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        restore_optimizer(self.optimizer, state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self.best, self.best_weights = state["best"], state["best_weights"]

@@ -1,10 +1,10 @@
-"""Learning rates over a run: each group's own rate times a factor that the schedule sets."""
+"""Optimizers over parameter groups, and their learning rates over a run."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
@@ -43,19 +43,6 @@ def build_optimizer(name: str, groups: list[dict[str, Any]], momentum: float) ->
     if name == "sgd":
         return torch.optim.SGD(groups, momentum=momentum, nesterov=True, fused=True)
     raise ValueError(f"no optimizer {name!r}")
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load a saved state and lay its tensors out as their parameters are.
-
-    The fused kernels read a parameter and its averages side by side in memory, whatever their strides say, so
-    an average in another memory format than its parameter's would be added to the wrong weights without an error.
-    """
-    optimizer.load_state_dict(state)
-    for parameter, values in optimizer.state.items():
-        for name, value in values.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                values[name] = torch.empty_like(parameter).copy_(value)
 
 
 ScheduleName = Literal["onecycle", "cosine", "plateau", "constant"]

@@ -2,7 +2,7 @@
 
 import fcntl
 import hashlib
-import math
+import io
 import os
 import shutil
 import signal
@@ -16,51 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from transfer.devices.processes import is_first
-from transfer.network.tensors import load_tensors, save_tensors
-from transfer.runtime.errors import TrainingError, WeightsError
-from transfer.runtime.files import ROOT, sha256_of
+from transfer.runtime.errors import TrainingError
+from transfer.runtime.files import ROOT, sha256_of, whole
 from transfer.runtime.parameters import Group
 
-STATE_FILE = "state.safetensors"
-
-
-def split_tensors(content: Any) -> tuple[Any, dict[str, Tensor]]:
-    """Split nested dicts, lists, numbers and tensors into a JSON-able skeleton and its tensors by name.
-
-    Dict keys may be integers, as those of an optimizer's state are.
-    """
-    tensors: dict[str, Tensor] = {}
-
-    def walk(part: Any) -> Any:
-        if isinstance(part, Tensor):
-            name = str(len(tensors))
-            tensors[name] = part
-            return {"tensor": name}
-        if isinstance(part, dict):
-            return {"items": [[key, walk(value)] for key, value in part.items()]}
-        if isinstance(part, list | tuple):
-            return [walk(value) for value in part]
-        if isinstance(part, float) and not math.isfinite(part):
-            return {"float": str(part)}
-        return part
-
-    return walk(content), tensors
-
-
-def join_tensors(skeleton: Any, tensors: dict[str, Tensor]) -> Any:
-    """Undo `split_tensors`; tuples come back as lists."""
-    if isinstance(skeleton, list):
-        return [join_tensors(value, tensors) for value in skeleton]
-    if isinstance(skeleton, dict):
-        if "tensor" in skeleton:
-            return tensors[skeleton["tensor"]]
-        if "float" in skeleton:
-            return float(skeleton["float"])
-        return {key: join_tensors(value, tensors) for key, value in skeleton["items"]}
-    return skeleton
+STATE_FILE = "state.pt"
+DIGEST_BYTES = 32
 
 
 class SavedState:
@@ -104,18 +67,27 @@ class SavedState:
         """What the last complete save held, or None. A damaged state counts as none."""
         self.wait()
         try:
-            tensors, about = load_tensors(self.folder / STATE_FILE)
-        except WeightsError:
+            content = memoryview((self.folder / STATE_FILE).read_bytes())
+        except FileNotFoundError:
             return None
-        return join_tensors(about["skeleton"], tensors)
+        digest, state = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        # torch's own reader notices no flipped bit.
+        if hashlib.sha256(state).digest() != digest:
+            return None
+        return torch.load(io.BytesIO(state), weights_only=True)
 
     def save(self, content: Any) -> None:
-        """Replace the saved state by a copy of `content`, which may change once this returns."""
+        """Replace the saved state by `content`, nested dicts, lists and tensors, which may change once this returns."""
         self.wait()
-        skeleton, tensors = split_tensors(content)
-        copies = {name: torch.empty(part.shape, dtype=part.dtype).copy_(part) for name, part in tensors.items()}
-        self._writing = self._writer.submit(save_tensors, self.folder / STATE_FILE, copies, {"skeleton": skeleton})
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        self._writing = self._writer.submit(self._write, buffer.getbuffer())
         self._saved_at = time.monotonic()
+
+    def _write(self, state: memoryview) -> None:
+        with whole(self.folder / STATE_FILE) as partial, partial.open("wb") as stream:
+            stream.write(hashlib.sha256(state).digest())
+            stream.write(state)
 
     def due(self) -> bool:
         """Whether `every_s` seconds have passed since the last save."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfer.data.splits import Split, load_labels, load_split, quotas, save_split, stratified_positions
+from transfer.data.splits import Split, load_split, quotas, save_split, stratified_positions
 from transfer.runtime.errors import DataError
 
 few = settings(max_examples=40, deadline=None)
@@ -149,17 +149,7 @@ def test_a_saved_split_comes_back_the_same(tmp_path: Path) -> None:
     assert loaded.classes == split.classes
 
 
-def test_labels_can_be_read_without_the_pixels(tmp_path: Path) -> None:
-    split = a_split()
-    save_split(tmp_path / "train.npz", split)
-    labels, classes = load_labels(tmp_path / "train.npz")
-    assert labels.dtype == np.int64
-    assert labels.tolist() == split.labels.tolist()
-    assert classes == split.classes
-
-
 def test_a_missing_split_is_told_in_one_line(tmp_path: Path) -> None:
-    for load in (load_split, load_labels):
-        with pytest.raises(DataError, match=r"train\.npz: no such file; run the stage") as caught:
-            load(tmp_path / "train.npz")
-        assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match=r"train\.npz: no such file; run the stage") as caught:
+        load_split(tmp_path / "train.npz")
+    assert "\n" not in str(caught.value)

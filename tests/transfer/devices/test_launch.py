@@ -202,7 +202,7 @@ def test_a_process_that_is_killed_ends_the_training_with_one_line(arena: Arena, 
     content = parameters(arena, epochs=1000, patience=0)
     launcher = start(*command(arena, "fine_tune", FILES[fine_tune], content, **outputs), NPROC="2")
     state = arena.file("several")
-    while not list(state.glob("fine_tune-*/state.safetensors")):
+    while not list(state.glob("fine_tune-*/state.pt")):
         assert launcher.poll() is None
         time.sleep(0.1)
     first, second = sorted(psutil.Process(launcher.pid).children(), key=lambda process: process.create_time())

@@ -125,7 +125,7 @@ def test_only_the_first_saves(folder: Path) -> None:
     """One state a run, though both ran; the second would have written over it with its own."""
     states = {str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")}
     runs = ("stopped by one", "stopped by two", "trained", "trained apart")
-    assert states == {f"{run}/run-0/state.safetensors" for run in runs}
+    assert states == {f"{run}/run-0/state.pt" for run in runs}
 
 
 @pytest.mark.parametrize("batch_size", [4, 100])

@@ -26,13 +26,11 @@ from transfer.network.classifier import (
     save_head,
     save_model,
 )
-from transfer.network.provenance import Provenance
 from transfer.network.tensors import load_tensors, save_tensors
 from transfer.runtime.errors import WeightsError
 
 IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLASSES = ("airplane", "bird", "cat")
-ORIGIN = Provenance("fine_tune", {"backbone": "ab" * 16}, "cd" * 32, "ef" * 20)
 
 
 def random_backbone(architecture: str = "resnet18") -> Backbone:
@@ -42,7 +40,7 @@ def random_backbone(architecture: str = "resnet18") -> Backbone:
 
 def random_head(features: int = 512) -> Head:
     shape = HeadShape(features, (8,), batch_norm=True, dropout=0.5, classes=len(CLASSES))
-    return Head(shape, build_head(shape).state_dict(), CLASSES, 4, ORIGIN)
+    return Head(shape, build_head(shape).state_dict(), CLASSES, 4)
 
 
 def images(count: int = 2, side: int = 32) -> torch.Tensor:
@@ -119,7 +117,7 @@ def test_a_head_comes_back_as_it_was_saved(tmp_path):
 
 def save_classifier(path) -> tuple[nn.Module, ModelCard]:
     classifier = build_classifier(random_backbone(), random_head()).eval()
-    card = ModelCard("resnet18", random_head().shape, CLASSES, IMAGENET, 32, ORIGIN)
+    card = ModelCard("resnet18", random_head().shape, CLASSES, IMAGENET, 32, "cubic")
     save_model(path, classifier, card)
     return classifier, card
 
@@ -130,13 +128,6 @@ def test_a_model_comes_back_as_it_was_saved_and_answers_the_same(tmp_path):
     assert loaded_card == card == load_card(tmp_path / "model.safetensors")
     with torch.no_grad():
         np.testing.assert_array_equal(loaded(images()).numpy(), classifier(images()).numpy())
-
-
-def test_a_revision_that_there_is_not_is_left_out_of_the_file(tmp_path):
-    outside_git = replace(random_head(), provenance=replace(ORIGIN, revision=None))
-    save_head(tmp_path / "head.safetensors", outside_git)
-    assert "revision" not in load_tensors(tmp_path / "head.safetensors")[1]["provenance"]
-    assert load_head(tmp_path / "head.safetensors").provenance == outside_git.provenance
 
 
 @pytest.mark.parametrize(
@@ -216,10 +207,6 @@ def changed(saved: Path, kind: str, folder: Path, change: Callable[[dict, dict],
         ("head", lambda _, about: about.update(epochs=None), "epochs: "),
         ("model", lambda _, about: about.pop("size_px"), "size_px: Field required"),
         ("model", lambda _, about: about.update(head=[]), "head: "),
-        ("head", lambda _, about: about.pop("provenance"), "(provenance: Field required)"),
-        ("model", lambda _, about: about.pop("provenance"), "(provenance: Field required)"),
-        ("model", lambda _, about: about["provenance"].pop("lock_sha256"), "provenance.lock_sha256: Field required"),
-        ("model", lambda _, about: about["provenance"].update(author="me"), "provenance.author: Unexpected keyword"),
     ],
 )
 def test_a_description_that_lacks_something_is_refused_naming_it(saved: Path, tmp_path, kind: str, change, says: str):

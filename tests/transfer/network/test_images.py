@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from transfer.data.resize import open_pixels
 from transfer.network.backbones import Preprocessing
-from transfer.network.images import Images, open_pixels, reflect
+from transfer.network.images import Images, reflect
 from transfer.runtime.errors import DataError
 
 UNCHANGED = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import transfer.runtime.files
-import transfer.training.state
 from tests.transfer.training.test_loop import Run
+from transfer.training.state import STATE_FILE, SavedState
 
 
 def dies_after(count: int, function: Callable[..., Any], last_act: Callable[..., None] | None = None) -> Any:
@@ -31,18 +31,18 @@ def dies_after(count: int, function: Callable[..., Any], last_act: Callable[...,
     return wrapped
 
 
-def write_half(path: Path, content: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(content[: len(content) // 2])
+def write_half(saved: SavedState, state: memoryview) -> None:
+    saved.folder.mkdir(exist_ok=True)
+    (saved.folder / f".{STATE_FILE}.partial").write_bytes(state[: len(state) // 2])
 
 
 def main(folder: Path, point: str, count: int) -> None:
     run = Run(folder)
     task = run.task
     if point == "before the write":
-        transfer.training.state.save_tensors = dies_after(count, transfer.training.state.save_tensors)
+        SavedState._write = dies_after(count, SavedState._write)
     elif point == "inside the write":
-        Path.write_bytes = dies_after(count, Path.write_bytes, write_half)
+        SavedState._write = dies_after(count, SavedState._write, write_half)
     elif point == "before the rename":  # a save syncs its file, renames it and syncs the folder
         transfer.runtime.files._sync = dies_after(2 * count, transfer.runtime.files._sync)
     elif point == "between epochs":

@@ -10,7 +10,7 @@ import pytest
 from tests.transfer.training.test_loop import Run
 
 ROOT = Path(__file__).resolve().parents[3]
-PROGRAM = "tests.transfer.killed_run"
+PROGRAM = "tests.transfer.training.killed_run"
 
 
 @pytest.fixture(scope="module")
