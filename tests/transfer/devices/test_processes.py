@@ -123,7 +123,7 @@ def test_one_process_goes_on_with_what_two_stopped(folder: Path, expected: Train
 
 def test_only_the_first_saves(folder: Path) -> None:
     """One state a run, though both ran; the second would have written over it with its own."""
-    states = {str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")}
+    states = {str(path.relative_to(folder)) for path in folder.rglob("state.pt")}
     runs = ("stopped by one", "stopped by two", "trained", "trained apart")
     assert states == {f"{run}/run-0/state.pt" for run in runs}
 
