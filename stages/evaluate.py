@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from transfer.data.classes import CLUSTER_COLUMNS, class_labels, clusters, confusion_counts
+from transfer.data.classes import CLUSTER_COLUMNS, class_labels, cluster_rows, confusion_counts
 from transfer.data.resize import Resized, open_resized
 from transfer.data.splits import Split, load_split
 from transfer.devices.device import best_device
@@ -85,7 +85,7 @@ def write_tables(plots: Path, split: Split, probabilities: np.ndarray, expected:
     predicted = probabilities.argmax(1)
     write_confusion(plots / "confusion.tsv", split, predicted)
     counts = confusion_counts(split.labels, predicted, len(split.classes))
-    write_tsv(plots / "clusters.tsv", clusters(counts, split.classes), CLUSTER_COLUMNS)
+    write_tsv(plots / "clusters.tsv", cluster_rows(counts, split.classes), CLUSTER_COLUMNS)
     write_tsv(plots / "pairs.tsv", pairs(counts, split.classes, expected), PAIR_COLUMNS)
     write_tsv(plots / "risk_coverage.tsv", risk_coverage(risks(probabilities, split.labels)))
 

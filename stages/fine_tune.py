@@ -154,7 +154,7 @@ def class_weights(wanted: FineTune, confused: np.ndarray, classes: tuple[str, ..
     return torch.tensor(weights, dtype=torch.float32, device=best_device())
 
 
-def order_of(train: Train, labels: Tensor, confused: np.ndarray, classes: tuple[str, ...], suspects: Path) -> Order:
+def order_of(train: Train, labels: Tensor, confused: np.ndarray, suspects: Path) -> Order:
     """The order of training images: shuffled, from an epoch on with batches of classes that are confused."""
     hard = train.fine_tune.hard_examples
     if not hard.share:
@@ -162,8 +162,7 @@ def order_of(train: Train, labels: Tensor, confused: np.ndarray, classes: tuple[
     left_out = torch.zeros(len(labels), dtype=torch.bool)
     with open_arrays(suspects, "places") as arrays:
         left_out[torch.from_numpy(arrays["places"])] = True
-    found = [class_labels(row["classes"].split(" "), classes, "hard") for row in clusters(confused, classes)]
-    return with_hard_batches(labels.cpu(), found, train.batch_size, hard.share, hard.first_epoch, left_out)
+    return with_hard_batches(labels.cpu(), clusters(confused), train.batch_size, hard.share, hard.first_epoch, left_out)
 
 
 def make_task(
@@ -209,7 +208,7 @@ def make_task(
         confused = confusion_counts(val_labels.cpu().numpy(), answered.cpu().numpy(), len(classes))
     weights = class_weights(wanted, confused, classes)
     criterion = nn.CrossEntropyLoss(weights, label_smoothing=wanted.label_smoothing)
-    order = order_of(train, labels, confused, classes, suspects)
+    order = order_of(train, labels, confused, suspects)
     item = f"images of {images.size_px} px"
     return Task(item, len(images), draw, validate, best_device(), criterion, order, unfreezing.begin_epoch)
 

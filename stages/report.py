@@ -1,22 +1,22 @@
-"""Write one report of the whole run, as a page for people and as Markdown for a pull request."""
+"""Write one report of the whole run, and lay the model with its cards into one folder to be fetched together."""
 
-import platform
-import subprocess
+import json
 from argparse import Namespace
-from importlib.metadata import version
-from os.path import relpath
-from pathlib import Path
 from typing import Any
 
-from transfer.devices.device import best_device, hardware
-from transfer.report.findings import gate
-from transfer.report.page import fill_in, inlined
-from transfer.report.read_evidence import read_evidence
-from transfer.report.sections import sections
+from transfer.network.classifier import load_card
+from transfer.report.cards import card_content
+from transfer.report.content import report_content
+from transfer.report.evidence import Evidence, read_evidence
+from transfer.report.gate import Gate, gate
+from transfer.report.page import TEMPLATES, AsMarkdown, AsPage, fill_in, page_of
+from transfer.report.provenance import provenance
 from transfer.runtime.command import run
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import sha256_of, whole
 from transfer.runtime.parameters import Group
+
+CARDS = {"README.md": "model_card.md.j2", "data_card.md": "data_card.md.j2"}  # where a model hub, or a reader, looks
 
 
 class Parameters(Group):
@@ -33,48 +33,49 @@ class Parameters(Group):
     label_errors: dict[str, Any]
     train: dict[str, Any]
     evaluate: dict[str, Any]
+    robustness: dict[str, Any]
     leakage: dict[str, Any]
+    explain: dict[str, Any]
     grad_cam: dict[str, Any]
     audit: dict[str, Any]
 
 
-def commit() -> str:
-    """The commit that is checked out, as git names it."""
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
-        return "unknown"
-    return done.stdout.strip()
+def write_report(files: Namespace, evidence: Evidence, verdict: Gate) -> None:
+    content = report_content(evidence, verdict, sha256_of(files.model))
+    paths = files.metrics.rglob("*.png")
+    pictures = {path.relative_to(files.metrics).with_suffix("").as_posix(): path for path in paths}
+    template = TEMPLATES / "report.md.j2"
+    markdown = fill_in(template, content, AsMarkdown(pictures, files.report))
+    page = page_of(fill_in(template, content, AsPage(pictures)), content)
+    with whole(files.report) as folder:
+        folder.mkdir()
+        (folder / "report.md").write_text(markdown, encoding="utf-8")
+        (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def write_package(files: Namespace, evidence: Evidence) -> None:
+    origin = provenance(files.model, files.metrics, evidence.parameters, files.params)
+    content = card_content(evidence, load_card(files.model), origin) | {"model_name": files.model.name}
+    texts = {name: fill_in(TEMPLATES / template, content) for name, template in CARDS.items()}
+    texts["provenance.json"] = json.dumps(origin, indent=2, allow_nan=False) + "\n"
+    with whole(files.package) as folder:
+        folder.mkdir()
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        (folder / files.model.name).write_bytes(files.model.read_bytes())
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    evidence = read_evidence(files.evidence, parameters.model_dump())
-    provenance = {
-        "model file (SHA-256)": sha256_of(files.model),
-        "commit checked out for the report": commit(),
-        "hardware of the report": hardware(best_device()),
-        "software": f"Python {platform.python_version()}, torch {version('torch')}",
-    }
+    evidence = read_evidence(files.metrics, parameters.model_dump())
     try:
         verdict = gate(evidence)
-        content = {"verdict": verdict, "sections": sections(evidence, verdict, provenance)}
+        write_report(files, evidence, verdict)
+        write_package(files, evidence)
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise DataError(f"--evidence lacks or garbles a figure ({error!r}); run the stages before report") from error
-    pictures = [path for path in files.evidence if path.suffix == ".png"]
-    links = {path.stem: Path(relpath(path, files.markdown.parent)).as_posix() for path in pictures}
-    markdown = fill_in(files.markdown_template, {**content, "pictures": links})
-    page = fill_in(files.page_template, {**content, "pictures": {path.stem: inlined(path) for path in pictures}})
-    for path, text in ((files.markdown, markdown), (files.page, page)):
-        with whole(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+        missing = f"{files.metrics}: a figure is missing or garbled ({error!r})"
+        raise DataError(f"{missing}; run `dvc repro` for the stage that writes it") from error
     print(verdict.sentence)
 
 
 if __name__ == "__main__":
-    run(
-        main,
-        Parameters,
-        inputs=["model", "page_template", "markdown_template"],
-        several=["evidence"],
-        outputs=["markdown", "page"],
-    )
+    run(main, Parameters, inputs=["model", "metrics"], outputs=["report", "package"])

@@ -24,6 +24,7 @@ from stages import (
     grad_cam,
     label_errors,
     leakage,
+    report,
     resize,
     robustness,
     subsample,
@@ -110,7 +111,7 @@ def options_of(stage: str) -> dict[str, str]:
 
 
 STAGES = (download, backbone, subsample, explore, embed, label_errors, train_head, fine_tune)
-STAGES += (evaluate, leakage, robustness, grad_cam, audit)
+STAGES += (evaluate, leakage, robustness, grad_cam, audit, report)
 FILES = {stage: options_of(stage.__name__.removeprefix("stages.")) for stage in STAGES}
 FILES[resize] = {"split": "data/splits/val.npz", "resized": "data/resized/val"}
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from transfer.report.sections import PHASES, Picture, Section, Table
 
 from transfer.comparison.changes import MISSING, Changed, SeedSpread, StageChange, changes, not_run_with, stage_changes
 from transfer.comparison.paired import Comparison, compare_names
 from transfer.report.evidence import Evidence, difference_interval, interval, leaves, percent, points
 from transfer.report.findings import Gate, gate
-from transfer.report.sections import PHASES, Picture, Section, Table
 
 LONGEST_CELL = 160
 MOST_NAMES = 4

@@ -1,4 +1,4 @@
-"""Which pairs of classes are taken for each other, and whether more often than an even spread would have it."""
+"""Which pairs of classes are confused, and whether the expected ones are confused more than most."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -9,41 +9,50 @@ import numpy as np
 from transfer.data.classes import without_hits
 from transfer.evaluation.scores import wilson_interval
 
-PAIR_COLUMNS = ("pair", "errors", "share_of_errors", "share_ci_low", "share_ci_high", "expected", "verdict")
+PAIR_COLUMNS = (
+    *("pair", "first", "second", "rank", "errors", "share_of_errors", "share_ci_low", "share_ci_high"),
+    *("median_share", "expected", "verdict"),
+)
 
 
 def pairs(counts: np.ndarray, classes: Sequence[str], expected: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
-    """Pairs of classes that were taken for each other or are `expected` to be, those with most errors first.
+    """Pairs of classes that are confused or are `expected` to be, those with most errors first.
 
-    counts (C, C) of actual and predicted classes, `expected` pairs of labels. Each row has the pair's share of
-    all errors with Wilson's interval, empty if there are no errors at all, and for an expected pair a verdict:
-    confirmed if the whole interval is above the share of a pair if errors were spread evenly over all pairs,
-    refuted if it is below, else undecided.
+    counts (C, C) of actual and predicted classes, `expected` pairs of labels. Each row has the pair's rank among
+    all pairs and its share of all errors with Wilson's interval, empty if there are no errors at all, and for an
+    expected pair a verdict on "more than most pairs": confirmed if the whole interval is above the share of the
+    median pair, refuted if it is below, else undecided.
     """
     errors = without_hits(counts)
     total = int(errors.sum())
     wanted = {frozenset(pair) for pair in expected}
-    both = list(combinations(range(len(classes)), 2))
+    both = {(a, b): int(errors[a, b] + errors[b, a]) for a, b in combinations(range(len(classes)), 2)}
+    median = float(np.median(list(both.values()))) / total if total else 0.0
+    ranked = sorted(both, key=lambda pair: -both[pair])
     rows = []
-    for first, second in both:
-        own = int(errors[first, second] + errors[second, first])
-        is_expected = frozenset((first, second)) in wanted
+    for rank, (first, second) in enumerate(ranked, 1):
+        own, is_expected = both[first, second], frozenset((first, second)) in wanted
         if not own and not is_expected:
             continue
         # Without an error nothing is known of its share.
         low, high = wilson_interval(own, total) if total else (0.0, 1.0)
-        row = {
-            "pair": f"{classes[first]} {classes[second]}",
-            "errors": own,
-            "share_of_errors": own / total if total else "",
-            "share_ci_low": low if total else "",
-            "share_ci_high": high if total else "",
-            "expected": str(is_expected).lower(),
-            "verdict": _verdict(low, high, 1 / len(both)) if is_expected else "",
-        }
-        rows.append(row)
-    return sorted(rows, key=lambda row: -row["errors"])
+        rows.append(
+            {
+                "pair": f"{classes[first]} / {classes[second]}",
+                "first": classes[first],
+                "second": classes[second],
+                "rank": rank,
+                "errors": own,
+                "share_of_errors": own / total if total else "",
+                "share_ci_low": low if total else "",
+                "share_ci_high": high if total else "",
+                "median_share": median if total else "",
+                "expected": str(is_expected).lower(),
+                "verdict": _verdict(low, high, median) if is_expected else "",
+            }
+        )
+    return rows
 
 
-def _verdict(low: float, high: float, even: float) -> str:
-    return "confirmed" if low > even else "refuted" if high < even else "undecided"
+def _verdict(low: float, high: float, median: float) -> str:
+    return "confirmed" if low > median else "refuted" if high < median else "undecided"

@@ -56,19 +56,25 @@ def _blank(height_in: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def learning_curves(phases: Mapping[str, Sequence[Mapping[str, str]]], measure: str) -> str:
+Phases = Mapping[str, Sequence[Mapping[str, str]]]
+
+
+def learning_curves(phases: Phases, measure: str, before: Phases | None = None) -> str:
     """Training and validation `measure` (accuracy or loss) of each epoch; a line where a later phase begins.
 
-    `phases` has for each phase's name its epochs, which count on from one phase to the next.
+    `phases` has for each phase's name its epochs, which count on from one phase to the next; a start that was only
+    validated has no training figure. `before` are those of another run, drawn fainter behind.
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = _blank(3.2)
         for split, colour, style in (("train", BLUE, "--"), ("val", ORANGE, "-")):
-            for number, epochs in enumerate(phases.values()):
-                x = [int(row["epoch"]) for row in epochs]
-                y = [float(row[f"{split}_{measure}"]) for row in epochs]
-                label = {"train": "training", "val": "validation"}[split] if number == 0 else None
-                axes.plot(x, y, style, color=colour, marker="o", markersize=3, linewidth=1.5, label=label)
+            for run, faint in ((before or {}, True), (phases, False)):
+                for number, epochs in enumerate(run.values()):
+                    known = [row for row in epochs if row[f"{split}_{measure}"]]
+                    x, y = [int(row["epoch"]) for row in known], [float(row[f"{split}_{measure}"]) for row in known]
+                    label = {"train": "training", "val": "validation"}[split] + (", before" if faint else "")
+                    how: dict[str, Any] = {"alpha": 0.4 if faint else 1, "label": label if number == 0 else None}
+                    axes.plot(x, y, style, color=colour, marker="o", markersize=3, linewidth=1.5, **how)
         starts = [int(epochs[0]["epoch"]) - 0.5 for epochs in phases.values()]
         for start in starts[1:]:
             axes.axvline(start, color=TEXT, linewidth=1, linestyle=":")

@@ -1,12 +1,15 @@
 """What the stages measured, by name, and how such figures are written for people."""
 
 import csv
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from transfer.evaluation.scores import newcombe_interval
+from transfer.runtime.errors import DataError
 
 Row = Mapping[str, str]
 
@@ -14,16 +17,17 @@ Row = Mapping[str, str]
 ESTIMATES = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
-    "top2_accuracy": "accuracy of the two best guesses",
-    "accuracy_single_view": "accuracy in one view",
+    "top2_accuracy": "top-2 accuracy",
+    "accuracy_single_view": "accuracy without test-time augmentation",
     "loss": "log loss",
     "brier": "Brier score",
 }
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Contents of the stages' metrics and tables, each by its file's stem, and the parameters of the run.
+    """The stages' metrics by stage, their tables by path under metrics/ (`evaluate/confusion`), and the parameters.
 
     A stage that was not run leaves its names out.
     """
@@ -46,12 +50,34 @@ class Evidence:
     def rows(self, table: str) -> Sequence[Row]:
         return self.tables.get(table, ())
 
+    def epochs(self, phase: str) -> Sequence[Row]:
+        """The epochs of a phase that trained something; a start that was only validated is no epoch."""
+        return [row for row in self.rows(phase) if row["train_accuracy"]]
+
     def ran(self, phase: str) -> bool:
         """Whether a training phase had an epoch at all."""
-        return self.figure(phase, "val", "accuracy") is not None and len(self.rows(phase)) > 0
+        return self.figure(phase, "val", "accuracy") is not None and len(self.epochs(phase)) > 0
 
     def images(self, split: str) -> int:
         return self.figure("subsample", split, "images") or 0
+
+
+def read_evidence(folder: Path, parameters: Mapping[str, Any]) -> Evidence:
+    """Read all metrics (.json) and tables (.tsv) of metrics/. Raises DataError naming a file that is damaged."""
+    metrics: dict[str, Any] = {}
+    tables: dict[str, list[dict[str, str]]] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        try:
+            if path.suffix == ".json":
+                metrics[name] = json.loads(path.read_text(encoding="utf-8"))
+            elif path.suffix == ".tsv":
+                tables[name] = read_table(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path}: not readable ({error}); run the stage that writes it again") from None
+    if "evaluate" not in metrics:
+        raise DataError(f"{folder}: no evaluate.json in it, and without its verdict nothing can be reported")
+    return Evidence(metrics, tables, parameters)
 
 
 def read_table(text: str) -> list[dict[str, str]]:
@@ -88,6 +114,11 @@ def _signed(share: float, sign: str = "-") -> str:
     return f"{rounded:{sign}.1f}".replace("-", "−")
 
 
+def plural(count: int, one: str, many: str = "") -> str:
+    """A count with its noun: `1 test image`, `2,000 test images`."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def difference_interval(share: float, total: int, other: float, other_total: int) -> tuple[float, float]:
     """Newcombe's 95 % interval of `share` of `total` images minus `other` of `other_total`.
 
@@ -97,7 +128,10 @@ def difference_interval(share: float, total: int, other: float, other_total: int
 
 
 def shown(value: Any) -> str:
-    """A figure or text of a table for people: numbers with three decimals, truth values as yes and no."""
+    """A figure or text of a table for people: numbers with three decimals, truth values as yes and no.
+
+    A small number keeps three digits: a learning rate is never 0.000.
+    """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
@@ -108,7 +142,9 @@ def shown(value: Any) -> str:
                 value = float(value)
             except ValueError:
                 return value
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
+    return str(value)
 
 
 def estimate(figures: Mapping[str, Any], name: str) -> str:

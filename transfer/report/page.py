@@ -1,43 +1,103 @@
-"""Fill in a report's templates: text made safe for HTML or Markdown, pictures inside the page."""
+"""Fill in a report's templates: text made safe for Markdown, and a page of HTML from the same Markdown."""
 
 import base64
 import re
+from collections.abc import Mapping
+from os.path import relpath
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import escape
 
 from transfer.runtime.errors import DataError
 
+TEMPLATES = Path(__file__).with_name("templates")
 WIDEST_PX = 1600
 WEBP_QUALITY = 82
 
 
-def fill_in(template: Path, content: dict[str, Any]) -> str:
+class Medium(Protocol):
+    """How a template shows what Markdown and HTML show in their own ways; nothing for what is not there."""
+
+    def picture(self, name: str, caption: str) -> str: ...
+    def charts(self, *drawn: tuple[str, str | None]) -> str: ...
+    def badge(self, verdict: str) -> str: ...
+
+
+class AsMarkdown:
+    """Links to pictures, and no charts, which no Markdown can hold."""
+
+    def __init__(self, pictures: Mapping[str, Path], folder: Path) -> None:
+        self.links = {name: Path(relpath(path, folder)).as_posix() for name, path in pictures.items()}
+
+    def picture(self, name: str, caption: str) -> str:
+        return f"![{as_markdown(caption)}]({self.links[name]})" if name in self.links else ""
+
+    def charts(self, *_drawn: tuple[str, str | None]) -> str:
+        return ""
+
+    def badge(self, verdict: str) -> str:
+        return f"**{verdict}:**"
+
+
+class AsPage:
+    """Pictures and charts inside the page, which then needs nothing else."""
+
+    def __init__(self, pictures: Mapping[str, Path]) -> None:
+        self.pictures = pictures
+
+    def picture(self, name: str, caption: str) -> str:
+        if name not in self.pictures:
+            return ""
+        image = f'<img src="{inlined(self.pictures[name])}" alt="{escape(caption)}">'
+        return f'<figure class="wide"><figcaption>{escape(caption)}</figcaption>{image}</figure>'
+
+    def charts(self, *drawn: tuple[str, str | None]) -> str:
+        figures = [
+            f"<figure><figcaption>{escape(caption)}</figcaption>"
+            f'<div role="img" aria-label="{escape(caption)}">{" ".join(svg.split())}</div></figure>'
+            for caption, svg in drawn
+            if svg
+        ]
+        return f'<div class="charts">{"".join(figures)}</div>' if figures else ""
+
+    def badge(self, verdict: str) -> str:
+        return f'<span class="badge {verdict.replace(" ", "-")}">{verdict}</span>'
+
+
+def fill_in(template: Path, content: Mapping[str, Any], medium: Medium | None = None) -> str:
     """A Jinja template's text. If its name has `.html` in it, what it is given is escaped; for Markdown see `md`."""
-    is_page = ".html" in template.suffixes
     environment = Environment(
         loader=FileSystemLoader(template.parent),
-        autoescape=is_page,
-        finalize=_unbroken if is_page else None,
+        autoescape=".html" in template.suffixes,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["md"] = as_markdown
-    return environment.get_template(template.name).render(content).strip() + "\n"
-
-
-def _unbroken(value: Any) -> Any:
-    """Keeps a number and its % on one line; on marked-up text `replace` leaves the mark."""
-    return value.replace(" %", "\N{NO-BREAK SPACE}%") if isinstance(value, str) else value
+    environment.filters |= {"md": as_markdown, "capitalize_first": lambda text: text[:1].upper() + text[1:]}
+    shows = {} if medium is None else {name: getattr(medium, name) for name in ("picture", "charts", "badge")}
+    text = environment.get_template(template.name).render({**content, **shows}).strip()
+    return re.sub(r"\n{3,}", "\n\n", text) + "\n"
 
 
 def as_markdown(text: str) -> str:
     """Text that GitHub shows as it is, in a table too: in one line, with its special characters escaped."""
-    return re.sub(r"([\\`*<>|\[\]~&$]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*<>|\[\]~&$]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(str(text).split()))
+
+
+def page_of(markdown: str, content: Mapping[str, Any]) -> str:
+    """One HTML file from a report's Markdown, its sections listed behind the opening."""
+    body = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
+    body = body.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace("</table>", "</table></div>")
+    body = re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", body)
+    opening, *sections = body.split("<h2>")
+    headings = [(number, section[: section.index("</h2>")]) for number, section in enumerate(sections, 1)]
+    rest = "".join(f'<h2 id="s{number}">{section}' for number, section in enumerate(sections, 1))
+    return fill_in(TEMPLATES / "report.html.j2", {**content, "opening": opening, "headings": headings, "rest": rest})
 
 
 def inlined(picture: Path) -> str:

@@ -1,0 +1,219 @@
+"""What the report's template asks for: rows of tables, summaries, charts. The sentences are the template's."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from transfer.report import charts
+from transfer.report.claims import answer_claims, confusion_from, distances
+from transfer.report.evidence import (
+    ESTIMATES,
+    SPLITS,
+    Evidence,
+    Row,
+    estimate,
+    interval,
+    leaves,
+    percent,
+    plural,
+    points,
+    shown,
+)
+from transfer.report.finding import command
+from transfer.report.findings import diagnose
+from transfer.report.gate import Gate, leakage_text
+
+MOST_CONFUSIONS = 10
+NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and numbers
+PHASES = {"train_head": "phase 1 (head only)", "fine_tune": "phase 2 (whole network)"}
+VIEWS = {"raw": "as it is", "scaled": "with temperature"}
+WORDS = {  # of keys that are no words
+    "cam": "heat map",
+    "auc": "area",
+    "psnr": "PSNR",
+    "db": "in dB",
+    "f1": "F1",
+    "val": "validation",
+    "lr": "learning rate",
+}
+
+Rows = list[list[str]]
+
+
+def words(key: str) -> str:
+    """A key of a metrics file or a column of a table for people: `insertion_cam` is `insertion heat map`."""
+    return " ".join(WORDS.get(part, part) for part in key.split("_"))
+
+
+def table(rows: Sequence[Row]) -> tuple[list[str], Rows]:
+    """Columns and cells of a table as a stage wrote it, in words."""
+    columns = [words(column) for column in rows[0]] if rows else []
+    return columns, [[shown(value) for value in row.values()] for row in rows]
+
+
+def figures_table(figures: Mapping[str, Any]) -> Rows:
+    """Estimates of a group of metrics, each with its interval."""
+    names = [name for name in figures if not name.endswith(("_ci_low", "_ci_high"))]
+    return [[words(name), estimate(figures, name)] for name in names]
+
+
+def result_rows(evidence: Evidence) -> Rows:
+    scores = evidence.metrics["evaluate"]
+    return [[what, estimate(scores, name)] for name, what in ESTIMATES.items() if name in scores]
+
+
+def class_rows(evidence: Evidence) -> Rows:
+    """Precision, recall and F1 of each class, the lowest F1 first."""
+    classes = evidence.metrics["evaluate"]["per_class"]
+    ranked = sorted(classes, key=lambda name: classes[name]["f1"])
+    return [[name, *(estimate(classes[name], figure) for figure in ("precision", "recall", "f1"))] for name in ranked]
+
+
+def confusion_rows(evidence: Evidence) -> Rows:
+    """The most frequent errors: actual, predicted, images, share of all errors."""
+    if not evidence.rows("evaluate/confusion"):
+        return []
+    names, counts = confusion_from(evidence)
+    pairs = [(a, b) for a in range(len(names)) for b in range(len(names)) if a != b and counts[a, b]]
+    total = sum(counts[pair] for pair in pairs)
+    ranked = sorted(pairs, key=lambda pair: -counts[pair])[:MOST_CONFUSIONS]
+    return [[names[a], names[b], str(counts[a, b]), percent(counts[a, b] / total)] for a, b in ranked]
+
+
+def image_rows(evidence: Evidence) -> Rows:
+    """Images of each class in each split, and all of them."""
+    counts = evidence.metrics.get("subsample")
+    if not counts:
+        return []
+    classes = counts["train"]["per_class"]
+    rows = [[name, *(f"{counts[split]['per_class'][name]:,}" for split in SPLITS)] for name in classes]
+    return [*rows, ["all", *(f"{counts[split]['images']:,}" for split in SPLITS)]]
+
+
+def duplicate_rows(evidence: Evidence) -> Rows:
+    pairs = evidence.figure("leakage", "pairs") or {}
+    named = {name: " and ".join(SPLITS[split] for split in name.split("-")) for name in pairs}
+    return [[named[name], shown(kinds["exact"]), shown(kinds["near"])] for name, kinds in pairs.items()]
+
+
+def corruption_table(evidence: Evidence) -> tuple[list[str], Rows]:
+    """Accuracy under each corruption, by strength."""
+    found = {
+        name: values for name, values in evidence.metrics.get("robustness", {}).items() if isinstance(values, Mapping)
+    }
+    strengths = list(dict.fromkeys(strength for values in found.values() for strength in values))
+    rows = [
+        [words(name), *(percent(values[s]) if s in values else "" for s in strengths)] for name, values in found.items()
+    ]
+    return ["corruption", *strengths], rows
+
+
+def interpolation_table(evidence: Evidence) -> tuple[list[str], Rows]:
+    """What each interpolation keeps and invents."""
+    found = evidence.figure("explore", "interpolation") or {}
+    keys = list(dict.fromkeys(key for values in found.values() for key in values))
+    rows = [[name, *(shown(values[key]) if key in values else "" for key in keys)] for name, values in found.items()]
+    return ["interpolation", *map(words, keys)], rows
+
+
+def map_rows(evidence: Evidence) -> Rows:
+    """Where the heat maps point, against a centred and a random map."""
+    audit = evidence.metrics.get("audit", {})
+    what = {"energy_inside": "share of the map inside the object", "pointing": "highest point inside the object"}
+    return [
+        [text, *(estimate(audit[key], source) for source in ("cam", "centre", "random"))]
+        for key, text in what.items()
+        if key in audit
+    ]
+
+
+def jump(evidence: Evidence) -> dict[str, str] | None:
+    """How validation accuracy and its distance from training changed over phase 2, if both phases ran."""
+    if not all(evidence.ran(phase) for phase in PHASES):
+        return None
+    before, after = (evidence.figure(phase, "val", "accuracy") for phase in PHASES)
+    first, gaps = float(evidence.epochs("fine_tune")[0]["val_accuracy"]), distances(evidence)
+    return {
+        "first": points(first - before),
+        "best": points(after - before),
+        "gap_first": points(gaps[0]),
+        "gap_last": points(gaps[-1]),
+    }
+
+
+def origins(evidence: Evidence, model_sha256: str) -> Rows:
+    """Digests that say which files the run was made of."""
+    found = {
+        "model file (SHA-256)": model_sha256,
+        "archive asked for (SHA-256)": evidence.parameter("download", "sha256"),
+        "the images are CIFAR-10's own": evidence.figure("download", "official_pixels"),
+        "pretrained weights (SHA-256)": evidence.figure("backbone", "sha256"),
+        "the weights are the published ones": evidence.figure("backbone", "published"),
+        **{
+            f"which {what} images (SHA-256)": evidence.figure("subsample", split, "positions_sha256")
+            for split, what in SPLITS.items()
+        },
+    }
+    return [[what, shown(value)] for what, value in found.items() if value is not None]
+
+
+def drawings(evidence: Evidence) -> dict[str, str]:
+    """The charts that there are figures for, as SVG."""
+    drawn: dict[str, str] = {}
+    if phases := {PHASES[phase].split(" (")[0]: evidence.rows(phase) for phase in PHASES if evidence.ran(phase)}:
+        drawn |= {measure: charts.learning_curves(phases, measure) for measure in ("accuracy", "loss")}
+    if evidence.rows("evaluate/confusion"):
+        names, counts = confusion_from(evidence)
+        if len(names) <= NUMBERED_CLASSES:
+            drawn["confusion"] = charts.confusion_matrix(counts, names)
+    named: dict[str, list[tuple[float, float, int]]] = {}
+    for row in evidence.rows("evaluate/reliability"):
+        bins = named.setdefault(VIEWS.get(row["view"], row["view"]), [])
+        bins.append((float(row["confidence"]), float(row["accuracy"]), int(row["images"])))
+    if named:
+        drawn["reliability"] = charts.reliability_diagram(named)
+    if curve := evidence.rows("evaluate/risk_coverage"):
+        drawn["risk"] = charts.risk_coverage_curve([(float(row["coverage"]), float(row["risk"])) for row in curve])
+    return drawn
+
+
+def title(evidence: Evidence) -> str:
+    """Network and data: `resnet18 on CIFAR-10`."""
+    network = evidence.figure("backbone", "name") or "A classifier"
+    if evidence.figure("download", "official_pixels"):
+        return f"{network} on CIFAR-10"
+    return f"{network} on {plural(len(evidence.metrics['evaluate']['per_class']), 'class', 'classes')} of images"
+
+
+def report_content(evidence: Evidence, verdict: Gate, model_sha256: str) -> dict[str, Any]:
+    """All that the template asks for. Raises KeyError and the like if metrics lack or garble a figure."""
+    helpers: dict[str, Callable[..., Any]] = {
+        **{each.__name__: each for each in (estimate, interval, percent, plural, points, shown, table, words)},
+        "figures_table": figures_table,
+        "leakage_text": leakage_text,
+    }
+    findings = diagnose(evidence)
+    return {
+        **helpers,
+        "evidence": evidence,
+        "figure": evidence.figure,
+        "parameter": evidence.parameter,
+        "scores": evidence.metrics["evaluate"],
+        "verdict": verdict,
+        "title": title(evidence),
+        "findings": [(finding, command(finding, evidence)) for finding in findings],
+        "to_try": list(dict.fromkeys(name for finding in findings for name in finding.parameters)),
+        "claims": answer_claims(evidence),
+        "phases": {phase: what for phase, what in PHASES.items() if evidence.ran(phase)},
+        "jump": jump(evidence),
+        "results": result_rows(evidence),
+        "classes": class_rows(evidence),
+        "confusions": confusion_rows(evidence),
+        "counts": image_rows(evidence),
+        "duplicates": duplicate_rows(evidence),
+        "corruptions": corruption_table(evidence),
+        "interpolations": interpolation_table(evidence),
+        "maps": map_rows(evidence),
+        "origins": origins(evidence, model_sha256),
+        "parameters": [[name, str(value)] for name, value in leaves(evidence.parameters)],
+        "drawings": drawings(evidence),
+    }

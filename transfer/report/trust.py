@@ -1,0 +1,164 @@
+"""Findings about how far the figures, maps and probabilities of a run can be trusted."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from transfer.report.evidence import Evidence, estimate, interval, percent, plural, points
+from transfer.report.finding import FRAGILE_DROP, WELL_CALIBRATED_ECE, Finding
+from transfer.report.gate import leakage_text, validation_minus_test
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of the audit: what it means that it fails, what to do, which parameter, and whose figures decide."""
+
+    meaning: str
+    advice: str
+    parameters: tuple[str, ...]
+    group: str
+    figures: tuple[str, ...]
+
+
+CHECKS = {
+    "localisation": Check(
+        "The heat maps lie beside the object more than a guess at the middle does.",
+        "Augment position and scale, show more pixels; look where the maps of the wrong answers lie.",
+        ("train.augment.shift_fraction", "resize.size_px"),
+        "energy_inside",
+        ("cam", "centre", "random"),
+    ),
+    "background": Check(
+        "The surroundings decide too much of the answer.",
+        "Show objects before other surroundings: augment by crops and swapped backgrounds.",
+        ("train.augment.mix.cutmix_alpha",),
+        "counterfactual",
+        ("ratio", "background_drop", "foreground_drop"),
+    ),
+    "faithfulness": Check(
+        "The heat maps do not show well what the answers rest on.",
+        "Explain by another method or layer before a heat map is believed.",
+        ("explain.method",),
+        "faithfulness",
+        ("insertion_gain", "deletion_gain"),
+    ),
+    "sanity": Check(
+        "The heat maps hardly depend on the weights.",
+        "Explain by another method or layer before a heat map is believed.",
+        ("explain.method",),
+        "sanity",
+        (),
+    ),
+}
+
+
+def audit_not_passed(evidence: Evidence) -> Iterator[Finding]:
+    for name, holds in (evidence.figure("audit", "checks") or {}).items():
+        if holds:
+            continue
+        check = CHECKS.get(name, Check("A claim of the audit does not hold.", "Look at its figures.", (), name, ()))
+        figures = evidence.figure("audit", check.group) or {}
+        told = [f"{key} {estimate(figures, key)}" for key in check.figures if key in figures]
+        yield Finding(
+            f"The Clever Hans audit is not passed: {name}.",
+            check.meaning,
+            check.advice,
+            check.parameters,
+            f"audit.{check.group}: {', '.join(told)}" if told else f"audit.checks.{name}: no",
+        )
+
+
+def validation_misleads(evidence: Evidence) -> Iterator[Finding]:
+    if (gap := validation_minus_test(evidence)) and (gap[1] > 0 or gap[2] < 0):
+        yield Finding(
+            f"Validation and test accuracy differ by {100 * abs(gap[0]):.1f} points.",
+            "More than chance explains: choices were fitted to the validation images, or the splits differ in kind.",
+            "Hold out more images, and look for duplicates across splits.",
+            ("subsample.val_size",),
+            f"validation minus test {points(gap[0])} ({interval(*gap[1:])})",
+        )
+
+
+def miscalibrated(evidence: Evidence) -> Iterator[Finding]:
+    figures = evidence.figure("evaluate", "calibration") or {}
+    if figures.get("ece", 0) <= WELL_CALIBRATED_ECE:
+        return
+    temperature, scaled = figures["temperature"], figures["ece_scaled"]
+    doubtful = "too unsure" if temperature < 1 else "too sure"
+    yield Finding(
+        f"Confidence is off by {100 * figures['ece']:.1f} points on average.",
+        f"The model is {doubtful} of its answers: a temperature of {temperature:.2f} fits the validation images best.",
+        f"Divide log-probabilities by {temperature:.2f}, which leaves {100 * scaled:.1f} points."
+        + (" Label smoothing makes a network less sure." if temperature < 1 else " Label smoothing tempers it."),
+        ("train.fine_tune.label_smoothing",),
+        f"evaluate: calibration.ece {figures['ece']:.3f}, scaled {scaled:.3f}",
+    )
+
+
+AUGMENTED = {  # corruptions that training can show too
+    "brightness": ("train.augment.brightness",),
+    "contrast": ("train.augment.contrast",),
+    "rotation": ("train.augment.rigid.degrees", "train.augment.organic.degrees"),
+}
+
+
+def fragile(evidence: Evidence) -> Iterator[Finding]:
+    clean = evidence.figure("robustness", "clean_accuracy")
+    for name, strengths in evidence.metrics.get("robustness", {}).items():
+        if not isinstance(strengths, Mapping) or "medium" not in strengths:
+            continue
+        if (drop := clean - strengths["medium"]) > FRAGILE_DROP:
+            yield Finding(
+                f"Medium {name} costs {100 * drop:.1f} points of accuracy.",
+                f"The model has seen little or no {name} in training, and relies on what it destroys.",
+                f"Train with more {name}." if name in AUGMENTED else f"Keep {name} out of the images, or train on it.",
+                AUGMENTED.get(name, ()),
+                f"robustness: clean {percent(clean)}, {name}.medium {percent(strengths['medium'])}",
+            )
+
+
+def leaking(evidence: Evidence) -> Iterator[Finding]:
+    figures = evidence.metrics.get("leakage", {})
+    if not (affected := figures.get("affected_test_images")):
+        return
+    without = figures.get("accuracy_without")
+    yield Finding(
+        f"{plural(affected, 'test image')} also in the training or validation split, or nearly so.",
+        "The model may know these answers by heart, which makes the test accuracy a little too good.",
+        "Quote the accuracy without them.",
+        (),
+        "leakage: " + (leakage_text(figures) if without is not None else f"affected_test_images {affected}"),
+    )
+
+
+def doubtful_labels(evidence: Evidence) -> Iterator[Finding]:
+    figures = evidence.figure("evaluate", "label_errors") or {}
+    if not figures.get("suspected"):
+        return
+    accuracy = evidence.figure("evaluate", "accuracy")
+    without = figures.get("accuracy_without")
+    yield Finding(
+        f"{plural(figures['suspected'], 'test image')} with a label that looks wrong.",
+        "The model is sure of another class than the label; some of these are errors of the data, not of the model.",
+        "Look at them before more is asked of the model; the test labels themselves stay as published.",
+        (),
+        f"accuracy {percent(accuracy)}" + (f", without them {percent(without)}" if without is not None else ""),
+    )
+
+
+def inputs_unconfirmed(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.figure("download", "official_pixels") is False:
+        yield Finding(
+            "The images are not CIFAR-10's own.",
+            "The archive differs from the published one, so figures compare with no other work on CIFAR-10.",
+            "Compare with no published figure, or take the published archive.",
+            (),
+            "download: official_pixels false",
+        )
+    if evidence.figure("backbone", "published") is False:
+        yield Finding(
+            "The backbone's weights are not the published ones.",
+            f"Their digest is not the one that torchvision publishes for {evidence.figure('backbone', 'weights')}.",
+            "Name these weights wherever a figure is quoted.",
+            (),
+            f"backbone: sha256 {str(evidence.figure('backbone', 'sha256'))[:16]}…",
+        )
