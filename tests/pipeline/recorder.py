@@ -15,10 +15,12 @@ from pathlib import Path
 
 def parameter_names(model: type, prefix: str = "") -> list[str]:
     """Dotted names that a model reads; a group of which other stages read keys stands for its own keys."""
+    from transfer.runtime.parameters import SharedGroup
+
     names = []
     for name, field in model.model_fields.items():
         group = field.annotation
-        shared = isinstance(group, type) and getattr(group, "elsewhere", ())
+        shared = isinstance(group, type) and issubclass(group, SharedGroup)
         names += parameter_names(group, f"{prefix}{name}.") if shared else [f"{prefix}{name}"]
     return names
 

@@ -2,10 +2,10 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from ruamel.yaml import YAML
 
 from transfer.runtime.errors import ParameterError
 
@@ -13,35 +13,42 @@ LONGEST_SHOWN = 200
 
 
 class Group(BaseModel):
-    """A group of parameters: read-only, no unknown keys, no NaN, strings such as `1e-05` taken as numbers.
-
-    `elsewhere` names keys of the same group in params.yaml that only other stages read.
-    """
+    """A group of parameters: read-only, no unknown keys, no NaN, strings such as `1e-05` taken as numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    elsewhere: ClassVar[tuple[str, ...]] = ()
+
+
+class SharedGroup(Group):
+    """A group of which other stages read keys too. Those are ignored, unless one resembles a key of this stage."""
 
     @model_validator(mode="before")
     @classmethod
-    def _leave_out(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            return {key: value for key, value in values.items() if key not in cls.elsewhere}
-        return values
+    def _own_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {key: value for key, value in values.items() if key in cls.model_fields or _close(key, cls)}
 
 
 P = TypeVar("P", bound=Group)
 
 
+def parse_yaml(text: str) -> Any:
+    """Read YAML 1.2 as DVC does: `no` is text, `010` is ten, `1e-05` is a number."""
+    return YAML(typ="safe").load(text)
+
+
 def load_parameters(model: type[P], path: Path) -> P:
     """Read the model's groups from a YAML file. Raises ParameterError naming the first wrong key."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(f"{path}: no such file; run from the root of the repository") from None
     except (MemoryError, OSError):
         raise
     except Exception as error:  # any kind: a 13th month, an integer of 5,000 digits, a thousand brackets ...
-        raise ParameterError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+        mark = getattr(error, "problem_mark", None)
+        why = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else " ".join(str(error).split())
+        raise ParameterError(f"{path}: not readable as YAML ({why})") from None
     if not isinstance(content, dict):
         raise ParameterError(f"{path}: holds no parameters; it must map names to values")
     return check_parameters(model, content)
@@ -62,7 +69,7 @@ def _one_line(model: type[Group], error: ValidationError) -> str:
     if first["type"] == "missing":
         text = f"{key}: missing; add it to params.yaml"
     elif first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(first["loc"][-1]), _siblings(model, first["loc"]), n=1)
+        close = _close(first["loc"][-1], _group_at(model, first["loc"]))
         text = f"{key} = {_shown(first['input'])}: unknown parameter" + (f"; did you mean {close[0]}?" if close else "")
     else:
         text = f"{key} = {_shown(first['input'])}: {first['msg'].removeprefix('Value error, ')}"
@@ -77,10 +84,14 @@ def _shown(value: object) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
-def _siblings(model: type[Group], place: tuple[int | str, ...]) -> list[str]:
+def _close(key: object, group: type[Group] | None) -> list[str]:
+    return difflib.get_close_matches(str(key), group.model_fields, n=1) if group else []
+
+
+def _group_at(model: type[Group], place: tuple[int | str, ...]) -> type[Group] | None:
     for part in place[:-1]:
         annotation = model.model_fields[str(part)].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, Group)):
-            return []
+            return None
         model = annotation
-    return list(model.model_fields)
+    return model
