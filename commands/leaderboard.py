@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.repo import Repo
 from dvc.utils.flatten import flatten
 
 from commands.ending import exit_with
-from commands.parallel_coordinates import parallel_coordinates
 from commands.revisions import experiments, git, read
+from commands.run_chart import run_chart
 from commands.trials import error_line
 from transfer.report.page import as_markdown, fill_in
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import whole
+from transfer.runtime.parameters import parse_yaml
 
 TEMPLATE = Path(__file__).with_name("leaderboard.html.j2")
 WHY = "Sorted by validation accuracy: a run chosen for its test accuracy would owe part of it to luck."
@@ -68,7 +68,7 @@ def trained_commits(root: Path) -> dict[str, str]:
 
 def read_parameters(root: Path, revision: str) -> dict[str, Any]:
     """All parameters of a revision by their dotted names; lists as text."""
-    content = flatten(yaml.safe_load(read(root, revision, "params.yaml") or "{}"))
+    content = flatten(parse_yaml(read(root, revision, "params.yaml") or "{}"))
     return {name: str(value) if isinstance(value, list | dict) else value for name, value in content.items()}
 
 
@@ -151,7 +151,7 @@ def page(content: Board) -> str:
     columns, cells = rows(content)
     axes = {name: [run.parameters.get(name) for run in content.runs] for name in content.varied}
     axes |= {name: [run.figures[name] for run in content.runs] for name in ("test accuracy", "val accuracy")}
-    chart = parallel_coordinates(axes, "val accuracy") if len(content.runs) > 1 else ""
+    chart = run_chart(axes, "val accuracy") if len(content.runs) > 1 else ""
     return fill_in(TEMPLATE, {"why": WHY, "columns": columns, "rows": cells, "chart": chart, "board": content})
 
 

@@ -15,8 +15,9 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent.parent
 # 200 validation images; the nearer lr is to 0.01, the more are right, and sgd loses 20 of them.
 STAGE = """
-import json, math, pathlib, sys, yaml
-parameters = yaml.safe_load(open("params.yaml"))
+import json, math, pathlib, sys
+from ruamel.yaml import YAML
+parameters = YAML(typ="safe").load(open("params.yaml"))
 train, seed = parameters["train"], parameters["seed"]
 pathlib.Path("RUNS").open("a").write("x")
 if float(train["lr"]) > 1:
@@ -113,8 +114,8 @@ def test_an_ablation_ranks_its_ideas_names_the_failed_one_and_goes_on_where_it_w
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"ideas": {"x": {"train": {"speed": 1}}}}, "error: search.yml: params.yaml has no parameter 'speed'"),
-        ({"base": {"training": {}}}, "error: search.yml: params.yaml has no parameter 'training'"),
+        ({"ideas": {"x": {"train": {"speed": 1}}}}, "error: params.yaml has no parameter train.speed"),
+        ({"base": {"training": {}}}, "error: params.yaml has no parameter training"),
         ({"stages": []}, "error: search.yml: stages: Extra inputs are not permitted"),
         ({"ideas": {}}, "error: search.yml: ideas: Dictionary should have at least 1 item"),
         ({"recipe": "none-such"}, "error: no recipe 'none-such'"),
@@ -131,7 +132,7 @@ def test_a_wrong_search_is_one_line_before_any_run(repository: Path, change: dic
 def test_a_missing_search_is_one_line(repository: Path) -> None:
     done = command(repository, "sweep", "nowhere.yaml")
     assert done.returncode == 1
-    assert done.stderr == "error: nowhere.yaml: No such file or directory\n"
+    assert done.stderr == "error: nowhere.yaml: no such file; run from the root of the repository\n"
 
 
 SWEEP = {
@@ -178,10 +179,26 @@ def test_a_sweep_that_learns_proposes_from_what_it_found(repository: Path) -> No
     assert len(trials_of(done.stdout)) == 2
 
 
+def test_searches_started_at_the_same_moment_never_take_each_other_s_parameters(repository: Path) -> None:
+    path = write(repository, SWEEP)
+    lines = [("sweep", path, "--trials", "2", "--jobs", "2"), ("seeds", "--seeds", "0", "4", "--output", "seeds.yml")]
+    programs = [
+        subprocess.Popen([sys.executable, "-m", f"commands.{line[0]}", *line[1:]], cwd=repository) for line in lines
+    ]
+    assert [program.wait() for program in programs] == [0, 0]
+    listed = subprocess.run(["dvc", "exp", "show", "--json"], cwd=repository, capture_output=True, check=True)
+    found = {
+        run["name"]: run["revs"][0]["data"] for state in json.loads(listed.stdout) for run in state["experiments"] or []
+    }
+    assert found.keys() == {"search-0", "search-1", "params-seed-0", "params-seed-4"}
+    assert [found[f"params-seed-{seed}"]["params"]["params.yaml"]["data"]["seed"] for seed in (0, 4)] == [0, 4]
+    assert runs(repository) == 4
+
+
 @pytest.mark.parametrize(
     ("space", "line"),
     [
-        ({"train.speed": [1]}, "error: search.yml: params.yaml has no parameter 'speed'"),
+        ({"train.speed": [1]}, "error: search.yml: params.yaml has no parameter train.speed"),
         ({"train.lr": {"low": 1.0, "high": 0.1}}, "error: search.yml: space.train.lr."),
         ({"train.lr": {"low": 0.0, "high": 0.1, "log": True}}, "error: search.yml: space.train.lr."),
     ],
@@ -194,10 +211,10 @@ def test_a_wrong_space_is_one_line_before_any_run(repository: Path, space: dict,
     assert runs(repository) == 0
 
 
-def test_seeds_record_the_spread_of_every_figure(repository: Path) -> None:
-    done = command(repository, "seeds", "--seeds", "0", "1", "4", "--output", "spread.yml", "-S", "train.lr=0.01")
+def test_seeds_record_mean_and_standard_deviation_of_every_figure(repository: Path) -> None:
+    done = command(repository, "seeds", "--seeds", "0", "1", "4", "--output", "seeds.yml", "-S", "train.lr=0.01")
     assert done.returncode == 0, done.stderr
-    recorded = json.loads((repository / "spread.yml").read_text())
+    recorded = json.loads((repository / "seeds.yml").read_text())
     values = [(180 - 3 * seed) / 200 for seed in (0, 1, 4)]
     for name in ("accuracy", "val.accuracy"):
         assert recorded["metrics"][name]["mean"] == pytest.approx(statistics.mean(values))
