@@ -115,7 +115,7 @@ def _quoted(name: str, value: Any) -> str:
 def _quoted_key(name: str, key: Any) -> str:
     text = re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", str(key))
     try:
-        parsed: Any = to_hydra_overrides([f"{name}={{{text}:0}}"])[0].value()
+        parsed: Any = to_hydra_overrides([f"x={{{text}:0}}"])[0].value()
     except OverrideParseException:
         parsed = {}
     if repr([*parsed]) != repr([key]):

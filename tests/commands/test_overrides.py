@@ -85,9 +85,7 @@ def test_a_later_mapping_wins_over_an_earlier_one() -> None:
     assert through_dvc([*earlier, *quoted_set_param("+group.x={dog:2}")]) == {"cat": 1.5, "dog": 2}
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("Käse", 1), ("1", 1), ("true", 1), ("", 1), (" cat", 1), ("猫", {"x": 1}), ("${x}", 1)]
-)
+@pytest.mark.parametrize(("key", "value"), [("Käse", 1), ("1", 1), ("true", 1), ("", 1), ("猫", {"x": 1})])
 def test_a_mapping_that_dvc_takes_no_key_of_is_refused_by_name(key: str, value: Any) -> None:
     with pytest.raises(ParameterError, match=r"^group\.x: .* cannot pass the key .*; write it into params\.yaml"):
         set_params({"group.x": {key: value}})

@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from commands.revisions import experiments, read
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 # 200 validation images; the nearer lr is to 0.01, the more are right, and sgd loses 20 of them.
 STAGE = """
-import json, math, pathlib, sys
+import json, math, os, pathlib, sys
 from ruamel.yaml import YAML
 parameters = YAML(typ="safe").load(open("params.yaml"))
 train, seed = parameters["train"], parameters["seed"]
-pathlib.Path("RUNS").open("a").write("x")
+pathlib.Path("RUNS").open("a").write(f"{seed} {pathlib.Path(os.environ['TRANSFER_STATE']).name}\\n")
 if float(train["lr"]) > 1:
     print("some progress"); sys.exit("error: loss is nan at epoch 1; try a lower one")
 right = round(180 - 20 * abs(math.log10(float(train["lr"])) + 2)) - 20 * (train["optimizer"] == "sgd") - 3 * seed
@@ -69,9 +71,14 @@ def command(folder: Path, module: str, *arguments: str) -> subprocess.CompletedP
     return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
 
 
+def states(folder: Path) -> list[str]:
+    """Of each run its seed and the name of the folder that it keeps its state in."""
+    noted = folder.parent / "runs"
+    return noted.read_text().splitlines() if noted.exists() else []
+
+
 def runs(folder: Path) -> int:
-    counted = folder.parent / "runs"
-    return len(counted.read_text()) if counted.exists() else 0
+    return len(states(folder))
 
 
 def write(folder: Path, content: dict) -> str:
@@ -179,20 +186,33 @@ def test_a_sweep_that_learns_proposes_from_what_it_found(repository: Path) -> No
     assert len(trials_of(done.stdout)) == 2
 
 
-def test_searches_started_at_the_same_moment_never_take_each_other_s_parameters(repository: Path) -> None:
-    path = write(repository, SWEEP)
-    lines = [("sweep", path, "--trials", "2", "--jobs", "2"), ("seeds", "--seeds", "0", "4", "--output", "seeds.yml")]
+# A busy machine, on which much can happen between putting parameters into DVC's stash and taking them from there.
+SLOW_START = """
+import sys, time
+if sys.orig_argv[-1:] == ["evaluate"]:
+    from dvc.repo.experiments.queue.tempdir import TempDirQueue
+    get, calls = TempDirQueue.get, []
+    TempDirQueue.get = lambda queue: (calls or time.sleep(2), calls.append(1), get(queue))[-1]
+"""
+
+
+def test_experiments_started_at_the_same_moment_never_take_each_other_s_parameters(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    line = [sys.executable, "-m", "commands.seeds", "-S", "train.lr=0.01", "--jobs", "2", "--seeds"]
     programs = [
-        subprocess.Popen([sys.executable, "-m", f"commands.{line[0]}", *line[1:]], cwd=repository) for line in lines
+        subprocess.Popen([*line, *seeds, "--output", f"{seeds[0]}.yml"], cwd=repository)
+        for seeds in (("0", "1"), ("2", "3"))
     ]
     assert [program.wait() for program in programs] == [0, 0]
-    listed = subprocess.run(["dvc", "exp", "show", "--json"], cwd=repository, capture_output=True, check=True)
     found = {
-        run["name"]: run["revs"][0]["data"] for state in json.loads(listed.stdout) for run in state["experiments"] or []
+        name: json.loads(read(repository, revision, "metrics/evaluate.json") or "")["accuracy"]
+        for name, revision in experiments(repository).items()
     }
-    assert found.keys() == {"search-0", "search-1", "params-seed-0", "params-seed-4"}
-    assert [found[f"params-seed-{seed}"]["params"]["params.yaml"]["data"]["seed"] for seed in (0, 4)] == [0, 4]
-    assert runs(repository) == 4
+    assert found == {f"params-seed-{seed}": (180 - 3 * seed) / 200 for seed in range(4)}
+    assert sorted(states(repository)) == [f"{seed} params-seed-{seed}" for seed in range(4)]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +232,8 @@ def test_a_wrong_space_is_one_line_before_any_run(repository: Path, space: dict,
 
 
 def test_seeds_record_mean_and_standard_deviation_of_every_figure(repository: Path) -> None:
-    done = command(repository, "seeds", "--seeds", "0", "1", "4", "--output", "seeds.yml", "-S", "train.lr=0.01")
+    more = ("-S", "train.lr=0.01", "-S", "train.optimizer=https://x.org/~y/(1)?a=1&b=2")  # quoted for Hydra's grammar
+    done = command(repository, "seeds", "--seeds", "0", "1", "4", "--output", "seeds.yml", *more)
     assert done.returncode == 0, done.stderr
     recorded = json.loads((repository / "seeds.yml").read_text())
     values = [(180 - 3 * seed) / 200 for seed in (0, 1, 4)]
