@@ -13,9 +13,10 @@ from scipy.stats import false_discovery_control
 
 from commands.compare import compare_runs
 from commands.ending import exit_with
-from commands.searches import Search, check_keys, read_search
+from commands.overrides import Search, flat, read_search
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.comparison.paired import SIGNIFICANT, Comparison
+from transfer.runtime.parameters import read_mapping
 
 
 class Ablation(Search):
@@ -44,9 +45,9 @@ def table(plain: str, compared: dict[str, Comparison], failed: dict[str, str]) -
         for (idea, found), p_value in sorted(rows, key=lambda row: -row[0][1].accuracy.difference):
             change = found.accuracy
             points, low, high = (100 * value for value in (change.difference, change.ci_low, change.ci_high))
-            chance = "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+            shown_p = "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
             lines.append(
-                f"| {idea} | {change.after:.2%} | {points:+.1f} | {low:+.1f} to {high:+.1f} | {chance} "
+                f"| {idea} | {change.after:.2%} | {points:+.1f} | {low:+.1f} to {high:+.1f} | {shown_p} "
                 f"| {verdict(found, float(p_value))} |"
             )
     lines += [f"| {idea} | failed: {line} | | | | |" for idea, line in failed.items()]
@@ -59,15 +60,12 @@ def slug(idea: str) -> str:
 
 
 def main(root: Path, path: Path, jobs: int, more: tuple[str, ...]) -> int:
-    search = read_search(Ablation, root, path)
-    for idea in search.ideas.values():
-        check_keys(path, root, idea)
+    search = read_search(Ablation, path)
     names = {idea: f"{search.name}-{slug(idea)}" for idea in search.ideas}
-    plain = Trial(f"{search.name}-plain", search.parameters({}), (*more, search.stage))
-    trials = [
-        plain,
-        *(Trial(name, search.parameters(search.ideas[idea]), plain.more) for idea, name in names.items()),
-    ]
+    parameters = read_mapping(root / "params.yaml")
+    plain = Trial(f"{search.name}-plain", search.values(parameters), (*more, search.stage))
+    changed = {name: flat(parameters, search.ideas[idea]) for idea, name in names.items()}
+    trials = [plain, *(Trial(name, plain.values | values, plain.more) for name, values in changed.items())]
     failed: dict[str, str] = {}
     for number, (trial, error) in enumerate(run_trials(root, trials, jobs), 1):
         print(f"{number}/{len(trials)} {trial.name}: {error or 'done'}", flush=True)

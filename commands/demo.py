@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 import torch
 import torchvision
-import yaml
+from dvc.utils.serialize import dump_yaml
 from sklearn.datasets import load_digits
 
 from commands.overrides import merge, read_recipe
 from commands.summary import SHOWN_STAGES, metrics_table
 from transfer.runtime.files import sha256_of, whole
+from transfer.runtime.parameters import read_mapping
 from transfer.sources.cifar import SIDE_PX, LabelledImages, write_archive
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,11 @@ PIPELINE = ("dvc.yaml", "params.yaml", "stages", "transfer", ".dvc/config", ".dv
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEST_IMAGES = 297
 BATCHES = 5
+SHOWN_FILES = {
+    "Report": "report/report.html",
+    "Predictions": "metrics/evaluate/pictures/predictions.png",
+    "Heat maps": "metrics/grad_cam/pictures/examples.png",
+}
 
 
 def write_digits(path: Path) -> None:
@@ -66,13 +72,13 @@ def copy_pipeline(workspace: Path) -> None:
 
 def main(workspace: Path) -> int:
     copy_pipeline(workspace)
-    parameters = merge(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")), read_recipe("demo"))
+    parameters = merge(read_mapping(ROOT / "params.yaml"), read_recipe("demo"))
     inputs = workspace / "inputs"
     write_digits(inputs / "digits.tar.gz")
     write_random_weights(inputs / "resnet18.pth", parameters["backbone"]["name"])
     parameters["download"].update(url="inputs/digits.tar.gz", sha256=sha256_of(inputs / "digits.tar.gz"))
     parameters["backbone"]["url"] = "inputs/"
-    (workspace / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False), encoding="utf-8")
+    dump_yaml(workspace / "params.yaml", parameters)
     done = subprocess.run(["dvc", "repro"], cwd=workspace, check=False)
     if done.returncode:
         return done.returncode
@@ -81,10 +87,8 @@ def main(workspace: Path) -> int:
     }
     print("\nThis was a demonstration: handwritten digits and a backbone with random weights, not CIFAR-10.")
     print(metrics_table(metrics))
-    print(f"Report: {os.path.relpath(workspace / 'metrics/report/report.html')}")
-    print("Pictures:")
-    for picture in sorted((workspace / "metrics").glob("*.png")):
-        print(f"  {os.path.relpath(picture)}")
+    for what, path in SHOWN_FILES.items():
+        print(f"{what}: {os.path.relpath(workspace / path)}")
     print(f"Plots: cd {os.path.relpath(workspace)} && dvc plots show --open")
     return 0
 

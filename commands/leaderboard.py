@@ -11,48 +11,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.repo import Repo
 from dvc.utils.flatten import flatten
 
 from commands.ending import exit_with
-from commands.parallel_coordinates import parallel_coordinates
 from commands.revisions import experiments, git, read
+from commands.run_chart import run_chart
+from commands.summary import SHOWN_STAGES
 from commands.trials import error_line
 from transfer.report.page import as_markdown, fill_in
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import whole
+from transfer.runtime.parameters import parse_yaml
 
 TEMPLATE = Path(__file__).with_name("leaderboard.html.j2")
 WHY = "Sorted by validation accuracy: a run chosen for its test accuracy would owe part of it to luck."
+FIGURES = ("val accuracy", "test accuracy", "test macro F1")
 LONGEST_SUBJECT = 40
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one revision of git holds; figures that it lacks are None."""
+    """What one revision of git holds, or a failed experiment of the queue, which has an error and no figures."""
 
     names: list[str]
     parameters: dict[str, Any]
-    figures: dict[str, float | None]
+    figures: dict[str, float | None] = field(default_factory=dict)
+    error: str = ""
 
 
 @dataclass(frozen=True)
-class Failure:
-    """An experiment of the queue that failed."""
-
-    name: str
-    parameters: dict[str, Any]
-    error: str
-
-
-@dataclass(frozen=True)
-class Board:
-    """Runs, the best first, failures, and the parameters that are not the same in all of them."""
-
-    runs: list[Run]
-    failures: list[Failure]
-    varied: list[str] = field(default_factory=list)
+class Table:
+    columns: list[str]
+    rows: list[list[str]]
 
 
 def trained_commits(root: Path) -> dict[str, str]:
@@ -68,25 +59,18 @@ def trained_commits(root: Path) -> dict[str, str]:
 
 def read_parameters(root: Path, revision: str) -> dict[str, Any]:
     """All parameters of a revision by their dotted names; lists as text."""
-    content = flatten(yaml.safe_load(read(root, revision, "params.yaml") or "{}"))
+    content = flatten(parse_yaml(read(root, revision, "params.yaml") or "{}"))
     return {name: str(value) if isinstance(value, list | dict) else value for name, value in content.items()}
 
 
 def read_figures(root: Path, revision: str) -> dict[str, float | None]:
     """Accuracy on validation (of phase 1 where there is no phase 2) and test images, and macro F1."""
-    phase_1, phase_2, test = (
-        json.loads(read(root, revision, f"metrics/{name}.json") or "{}")
-        for name in ("train_head", "fine_tune", "evaluate")
-    )
+    phase_1, phase_2, test = (json.loads(read(root, revision, f"metrics/{name}.json") or "{}") for name in SHOWN_STAGES)
     val = phase_2.get("val", phase_1.get("val", {}))
-    return {
-        "val accuracy": val.get("accuracy"),
-        "test accuracy": test.get("accuracy"),
-        "test macro F1": test.get("macro_f1"),
-    }
+    return dict(zip(FIGURES, (val.get("accuracy"), test.get("accuracy"), test.get("macro_f1")), strict=True))
 
 
-def failures(root: Path) -> list[Failure]:
+def failed_runs(root: Path) -> list[Run]:
     """The failed experiments of DVC's queue, by name."""
     with Repo(str(root)) as repo:
         entries = [done.entry for done in repo.experiments.celery_queue.iter_failed()]
@@ -94,71 +78,70 @@ def failures(root: Path) -> list[Failure]:
     for entry in entries:
         command = ["dvc", "queue", "logs", entry.stash_rev]
         log = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout
-        name = entry.name or entry.stash_rev[:7]
-        failed.append(Failure(name, read_parameters(root, entry.stash_rev), error_line(log) or "no reason in its log"))
-    return sorted(failed, key=lambda failure: failure.name)
+        error = error_line(log) or "no reason in its log"
+        failed.append(Run([entry.name or entry.stash_rev[:7]], read_parameters(root, entry.stash_rev), error=error))
+    return sorted(failed, key=lambda run: run.names)
 
 
-def board(root: Path) -> Board:
-    """Everything there is to compare. Raises DataError if nothing was trained yet."""
+def finished_runs(root: Path) -> list[Run]:
+    """Experiments and trained commits, the best first; one entry for an experiment that was applied and committed."""
     by_record: dict[str, Run] = {}
     for name, revision in {**experiments(root), **trained_commits(root)}.items():
         record = read(root, revision, "dvc.lock")
-        if record in by_record:  # an experiment that was applied and committed
+        if record in by_record:
             by_record[record].names.append(name)
         elif record:
             by_record[record] = Run([name], read_parameters(root, revision), read_figures(root, revision))
-    failed = failures(root)
-    if not by_record and not failed:
-        raise DataError("no experiment and no commit with a dvc.lock; run `dvc exp run` or `dvc repro` first")
-    runs = sorted(by_record.values(), key=lambda run: (-(run.figures["val accuracy"] or 0), run.names))
-    values: dict[str, set[str]] = {}
-    for parameters in [*(run.parameters for run in runs), *(failure.parameters for failure in failed)]:
-        for name, value in parameters.items():
-            values.setdefault(name, set()).add(repr(value))
-    return Board(runs, failed, [name for name, different in values.items() if len(different) > 1])
+    return sorted(by_record.values(), key=lambda run: (-(run.figures["val accuracy"] or 0), run.names))
 
 
-def rows(content: Board) -> tuple[list[str], list[list[str]]]:
-    """Columns and cells of the table of runs."""
-    figures = list(content.runs[0].figures) if content.runs else []
-    lines = []
-    for run in content.runs:
-        shown = [f"{value:.4f}" if (value := run.figures[name]) is not None else "–" for name in figures]
-        lines.append([", ".join(run.names), *shown, *(str(run.parameters.get(name, "–")) for name in content.varied)])
-    return ["run", *figures, *content.varied], lines
+def varied(runs: list[Run]) -> list[str]:
+    """The parameters that are not the same in all runs that have them."""
+    names = dict.fromkeys(name for run in runs for name in run.parameters)
+    return [name for name in names if len({repr(run.parameters[name]) for run in runs if name in run.parameters}) > 1]
 
 
-def markdown(content: Board) -> str:
-    """The board as Markdown."""
+def tables(runs: list[Run], failed: list[Run], names: list[str]) -> dict[str, Table]:
+    """Tables by title, with a column for each parameter of `names`."""
 
+    def cells(run: Run) -> list[str]:
+        figures = [run.figures.get(name) for name in FIGURES] if not run.error else []
+        shown = ["–" if value is None else f"{value:.4f}" for value in figures]
+        return [", ".join(run.names), *shown, *(str(run.parameters.get(name, "–")) for name in names)]
+
+    found = {"Leaderboard": Table(["run", *FIGURES, *names], [cells(run) for run in runs])}
+    if failed:
+        found["Failed"] = Table(["experiment", *names, "error"], [[*cells(run), run.error] for run in failed])
+    return found
+
+
+def markdown(content: dict[str, Table]) -> str:
     def line(cells: list[str]) -> str:
         return f"| {' | '.join(as_markdown(cell) for cell in cells)} |"
 
-    columns, cells = rows(content)
-    text = ["# Leaderboard", "", WHY, "", line(columns), "|" + " --- |" * len(columns), *map(line, cells)]
-    if content.failures:
-        text += ["", "## Failed", "", line(["experiment", *content.varied, "error"])]
-        text += ["|" + " --- |" * (len(content.varied) + 2)]
-        for failure in content.failures:
-            changed = [str(failure.parameters.get(name, "–")) for name in content.varied]
-            text.append(line([failure.name, *changed, failure.error]))
-    return "\n".join(text) + "\n"
+    parts = []
+    for title, table in content.items():
+        lines = [line(table.columns), "|" + " --- |" * len(table.columns), *map(line, table.rows)]
+        parts.append("\n".join(lines) if not parts else f"## {title}\n\n" + "\n".join(lines))
+    return f"# Leaderboard\n\n{WHY}\n\n" + "\n\n".join(parts) + "\n"
 
 
-def page(content: Board) -> str:
-    """The board as one HTML file that needs no network, with a chart of parallel coordinates."""
-    columns, cells = rows(content)
-    axes = {name: [run.parameters.get(name) for run in content.runs] for name in content.varied}
-    axes |= {name: [run.figures[name] for run in content.runs] for name in ("test accuracy", "val accuracy")}
-    chart = parallel_coordinates(axes, "val accuracy") if len(content.runs) > 1 else ""
-    return fill_in(TEMPLATE, {"why": WHY, "columns": columns, "rows": cells, "chart": chart, "board": content})
+def page(content: dict[str, Table], runs: list[Run], names: list[str]) -> str:
+    """The board as one HTML file that needs no network, with a chart of all runs."""
+    axes = {name: [run.parameters.get(name) for run in runs] for name in names}
+    axes |= {name: [run.figures[name] for run in runs] for name in ("test accuracy", "val accuracy")}
+    chart = run_chart(axes, "val accuracy") if len(runs) > 1 else ""
+    return fill_in(TEMPLATE, {"why": WHY, "tables": content, "chart": chart})
 
 
 def main(root: Path, folder: Path) -> int:
-    content = board(root)
+    runs, failed = finished_runs(root), failed_runs(root)
+    if not runs and not failed:
+        raise DataError("no experiment and no commit with a dvc.lock; run `dvc exp run` or `dvc repro` first")
+    names = varied(runs + failed)
+    content = tables(runs, failed, names)
     text = markdown(content)
-    for name, written in (("leaderboard.md", text), ("leaderboard.html", page(content))):
+    for name, written in (("leaderboard.md", text), ("leaderboard.html", page(content, runs, names))):
         with whole(folder / name) as partial:
             partial.write_text(written, encoding="utf-8")
     print(text)

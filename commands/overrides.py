@@ -1,42 +1,150 @@
-"""Read a recipe: a small YAML file of parameters that differ from params.yaml."""
+"""Recipes, searches and the user's own `-S key=value`: overrides of params.yaml, quoted for `dvc exp run`."""
 
+import re
+from copy import deepcopy
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
+from dvc.utils.hydra import to_hydra_overrides
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import OverrideParseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from transfer.report.evidence import leaves
+from transfer.runtime.errors import ParameterError
+from transfer.runtime.parameters import parse_yaml, read_mapping
 
-FOLDER = Path(__file__).resolve().parent.parent / "experiments/recipes"
+RECIPES = Path(__file__).resolve().parent.parent / "experiments/recipes"
 
 
 def recipe_names() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
 def read_recipe(name: str) -> dict[str, Any]:
-    """The nested overrides of `recipes/<name>.yaml`. Exits with one line if there is no such recipe."""
-    path = FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        raise SystemExit(f"error: no recipe {name!r}; there are {', '.join(recipe_names())}")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    """The nested overrides of a recipe. Raises ParameterError if there is no such recipe."""
+    if name not in recipe_names():
+        raise ParameterError(f"no recipe {name!r}; there are {', '.join(recipe_names())}")
+    return read_mapping(RECIPES / f"{name}.yaml")
+
+
+def flat(parameters: dict[str, Any], overrides: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested overrides by dotted name; a mapping is a value where params.yaml has no group.
+
+    Raises ParameterError for a name that params.yaml lacks, and for a value in place of a group.
+    """
+    found: dict[str, Any] = {}
+    for key, value in overrides.items():
+        name = f"{above}{key}"
+        if key not in parameters:
+            raise ParameterError(f"params.yaml has no parameter {name}")
+        if not isinstance(parameters[key], dict):
+            found[name] = value
+        elif isinstance(value, dict):
+            found |= flat(parameters[key], value, f"{name}.")
+        else:
+            raise ParameterError(f"{name} = {value!r}: is a group of parameters; name one of them")
+    return found
 
 
 def merge(parameters: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """Parameters with overrides laid over them, group by group. Raises KeyError for an unknown key, or a group."""
-    merged = dict(parameters)
-    for key, value in overrides.items():
-        old = parameters[key]
-        if isinstance(old, dict) and not isinstance(value, dict):
-            raise KeyError(key)
-        merged[key] = merge(old, value) if isinstance(old, dict) else value
+    """Parameters with nested overrides laid over them. Raises what `flat` raises."""
+    merged = deepcopy(parameters)
+    for name, value in flat(parameters, overrides).items():
+        *groups, last = name.split(".")
+        reduce(getitem, groups, merged)[last] = value
     return merged
 
 
-def as_set_params(overrides: dict[str, Any]) -> list[str]:
-    """Overrides as arguments for `dvc exp run`: ["-S", "train.lr=0.01", ...]."""
-    arguments: list[str] = []
-    for name, value in leaves(overrides):
-        text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        arguments += ["-S", f"{name}={text.replace(' ', '')}"]
-    return arguments
+def set_params(values: dict[str, Any]) -> list[str]:
+    """Values by dotted name as arguments for `dvc exp run`: ["-S", "train.lr=0.01", ...]."""
+    return [part for name, value in values.items() for part in _set_param(name, value)]
+
+
+def quoted_set_param(given: str) -> list[str]:
+    """A user's `key=value` as arguments for `dvc exp run`: text that Hydra's grammar has no place for is quoted."""
+    name, equals, value = given.partition("=")
+    try:
+        (parsed,) = to_hydra_overrides([f"{name.rpartition(':')[2]}{equals}{value}"])  # FILE:key=value names a file
+    except OverrideParseException:
+        if not equals:
+            raise ParameterError(f"-S {given}: not of the form key=value") from None
+        return _set_param(name, _as_yaml(value) if value[0] in "[{" else value)
+    if parsed.is_sweep_override():  # to Hydra, which takes a comma for two values to try
+        return _set_param(name, value)
+    if isinstance(parsed.value(), dict) and name[0] not in "+~":
+        return _set_param(name, parsed.value())
+    return ["-S", given]
+
+
+def _as_yaml(text: str) -> Any:
+    try:
+        return parse_yaml(text)
+    except Exception:
+        return text
+
+
+def _set_param(name: str, value: Any) -> list[str]:
+    text = f"{name}={_quoted(name, value)}"
+    if not isinstance(value, dict):
+        return ["-S", text]
+    return ["-S", f"{name}=null", "-S", text]  # DVC merges a mapping into the one that it finds
+
+
+def _quoted(name: str, value: Any) -> str:
+    """A value in Hydra's override grammar, which DVC parses `-S` by (OverrideLexer.g4 of hydra-core)."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_quoted(name, member) for member in value)}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_quoted_key(name, key)}:{_quoted(name, member)}' for key, member in value.items())}}}"
+    text = str(value)
+    if text == "???":  # a value that is missing, to OmegaConf
+        raise ParameterError(f"{name} = '???': `dvc exp run -S` cannot pass this text; write it into params.yaml")
+    if "${" in text:  # an interpolation, to OmegaConf, unless it is escaped
+        text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _quoted_key(name: str, key: Any) -> str:
+    text = re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", str(key))
+    try:
+        parsed: Any = to_hydra_overrides([f"x={{{text}:0}}"])[0].value()
+    except OverrideParseException:
+        parsed = {}
+    if repr([*parsed]) != repr([key]):
+        raise ParameterError(f"{name}: `dvc exp run -S` cannot pass the key {key!r}; write it into params.yaml")
+    return text
+
+
+class Search(BaseModel):
+    """A file of experiments/: `base` is laid over `recipe`; all run up to `stage`, names begin with `name`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    recipe: str | None = None
+    base: dict[str, Any] = {}
+    stage: str
+
+    def values(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """What all experiments change of params.yaml's content, by dotted name."""
+        recipe = read_recipe(self.recipe) if self.recipe else {}
+        return flat(parameters, recipe) | flat(parameters, self.base)
+
+
+S = TypeVar("S", bound=Search)
+
+
+def read_search(kind: type[S], path: Path) -> S:
+    """Read a search. Raises ParameterError naming the file and the first wrong key."""
+    try:
+        return kind.model_validate(read_mapping(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ParameterError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -5,17 +5,18 @@ The experiment runs in a workspace of its own: params.yaml and the files of the 
 they are until `dvc exp apply NAME`.
 """
 
+import argparse
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from commands.overrides import read_recipe, recipe_names
+from commands.ending import exit_with
+from commands.overrides import flat, quoted_set_param, read_recipe, recipe_names
 from commands.revisions import experiments, read
 from commands.summary import SHOWN_STAGES, metrics_table, times_table
-from commands.trials import Trial, experiment_command, experiment_environment
+from commands.trials import Trial, add_set_param, start
+from transfer.runtime.parameters import read_mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,22 +34,29 @@ def experiment_metrics(name: str) -> dict[str, dict[str, Any]]:
     return {stage: json.loads(read(ROOT, revision, f"metrics/{stage}.json") or "{}") for stage in SHOWN_STAGES}
 
 
-def main(recipe: str, extra: list[str]) -> int:
+def main(recipe: str, more: list[str]) -> int:
     name = free_name(recipe)
     timings = ROOT / "state" / name / "timings.tsv"
     timings.unlink(missing_ok=True)
-    command = experiment_command(Trial(name, read_recipe(recipe), tuple(extra)))
-    done = subprocess.run(command, cwd=ROOT, env=experiment_environment(ROOT, name), check=False)
-    if done.returncode:
-        return done.returncode
+    process = start(ROOT, Trial(name, flat(read_mapping(ROOT / "params.yaml"), read_recipe(recipe)), tuple(more)))
+    try:
+        returncode = process.wait()
+    except KeyboardInterrupt:  # the experiment was interrupted too, and cleans up
+        returncode = process.wait()
+    if returncode:
+        return returncode
     print(f"\nExperiment {name}:\n{metrics_table(experiment_metrics(name))}")
     if timings.exists():
-        print(f"Time a stage that ran:\n{times_table(timings.read_text(encoding='utf-8').splitlines())}")
+        print(f"Time of each stage that ran:\n{times_table(timings.read_text(encoding='utf-8').splitlines())}")
     print(f"`dvc exp show` lists it, `dvc exp apply {name}` brings its files here.")
     return 0
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-        sys.exit(f"usage: python -m commands.recipe NAME [-S key=value ...]; recipes: {', '.join(recipe_names())}")
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    parser = argparse.ArgumentParser("python -m commands.recipe", description=__doc__, allow_abbrev=False)
+    parser.add_argument("recipe", help=", ".join(recipe_names()))
+    add_set_param(parser, "a parameter that differs from the recipe's")
+    arguments, others = parser.parse_known_args()
+    exit_with(
+        lambda: main(arguments.recipe, [*(part for s in arguments.set_param for part in quoted_set_param(s)), *others])
+    )

@@ -1,4 +1,5 @@
-"""Run the same parameters with several seeds and record how far the figures spread: `python -m commands.seeds`.
+"""Run the same parameters with several seeds and record the mean and standard deviation of every figure:
+`python -m commands.seeds`.
 
 Every seed is a DVC experiment; one that is there already is not run again. What is written, by default
 experiments/seed_spread.json, says how much of a change could be chance: see `make pr-report`.
@@ -11,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from commands.ending import exit_with
-from commands.overrides import read_recipe
+from commands.overrides import flat, read_recipe
 from commands.revisions import experiments, read
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.report.evidence import leaves
 from transfer.runtime.files import write_json
+from transfer.runtime.parameters import read_mapping
 
 FIGURES = ("metrics/fine_tune.json", "metrics/evaluate.json")
 
@@ -28,7 +30,7 @@ def figures_of(root: Path, name: str) -> dict[str, float]:
     return {key: float(value) for key, value in found.items() if not isinstance(value, bool)}
 
 
-def spread(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+def mean_and_std(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation (of a sample: N - 1) of each figure that all runs have."""
     shared = [name for name in runs[0] if all(name in run for run in runs)]
     values = {name: np.array([run[name] for run in runs]) for name in shared}
@@ -36,15 +38,16 @@ def spread(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def main(root: Path, recipe: str | None, seeds: list[int], jobs: int, more: tuple[str, ...], path: Path) -> int:
-    overrides, label = (read_recipe(recipe), recipe) if recipe else ({}, "params")
-    trials = [Trial(f"{label}-seed-{seed}", {**overrides, "seed": seed}, (*more, "evaluate")) for seed in seeds]
+    values = flat(read_mapping(root / "params.yaml"), read_recipe(recipe)) if recipe else {}
+    names = {seed: f"{recipe or 'params'}-seed-{seed}" for seed in seeds}
+    trials = [Trial(name, {**values, "seed": seed}, (*more, "evaluate")) for seed, name in names.items()]
     errors = []
     for trial, error in run_trials(root, trials, jobs):
         print(f"{trial.name}: {error or 'done'}", flush=True)
         errors += [error] if error else []
     if errors:
         return 1
-    found = spread([figures_of(root, trial.name) for trial in trials])
+    found = mean_and_std([figures_of(root, trial.name) for trial in trials])
     write_json(path, {"recipe": recipe, "parameters": list(more), "seeds": seeds, "metrics": found})
     for name in ("val.accuracy", "accuracy", "macro_f1"):
         print(
@@ -55,7 +58,7 @@ def main(root: Path, recipe: str | None, seeds: list[int], jobs: int, more: tupl
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m commands.seeds", description=__doc__)
-    parser.add_argument("--recipe", help="of recipes/; params.yaml as it is without one")
+    parser.add_argument("--recipe", help="of experiments/recipes/; without it, params.yaml as it is")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="two or more (default 0 1 2)")
     parser.add_argument(
         "--output", type=Path, default=Path("experiments/seed_spread.json"), help="(default %(default)s)"
@@ -63,7 +66,7 @@ if __name__ == "__main__":
     add_options(parser)
     arguments = parser.parse_args()
     if len(set(arguments.seeds)) < 2:
-        parser.error("--seeds: a spread needs two different seeds or more")
+        parser.error("--seeds: a standard deviation needs two different seeds or more")
     exit_with(
         lambda: main(
             Path(), arguments.recipe, arguments.seeds, arguments.jobs, shared_parameters(arguments), arguments.output

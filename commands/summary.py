@@ -23,7 +23,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def times_table(lines: Iterable[str]) -> str:
-    """A table of seconds a stage, from lines of state/timings.tsv."""
+    """A table of seconds per stage, from lines of state/timings.tsv."""
     rows = [tuple(line.rstrip("\n").split("\t")) for line in lines]
     total = sum(float(seconds) for _, seconds in rows)
     return _aligned([*((what, f"{seconds} s") for what, seconds in rows), ("all stages", f"{total:.1f} s")])

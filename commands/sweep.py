@@ -10,22 +10,23 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import optuna
-import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from commands.ending import exit_with
+from commands.overrides import Search, flat, read_search
 from commands.revisions import experiments, read
-from commands.searches import Search, check_keys, read_search
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.report.evidence import leaves
+from transfer.runtime.errors import DataError, ParameterError
+from transfer.runtime.parameters import parse_yaml, read_mapping
 
 METRICS = "metrics/fine_tune.json"
 
 
 class Range(BaseModel):
-    """Numbers from `low` to `high`, both included; whole ones if both are; `log`: spread evenly over magnitudes."""
+    """Numbers from `low` to `high`, both included; whole ones if both are; `log`: drawn evenly over magnitudes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     low: int | float
@@ -58,29 +59,13 @@ class Sweep(Search):
         }
 
 
-def nested(names: dict[str, Any]) -> dict[str, Any]:
-    """Dotted names as nested overrides."""
-    found: dict[str, Any] = {}
-    for name, value in names.items():
-        *groups, last = name.split(".")
-        group = found
-        for part in groups:
-            group = group.setdefault(part, {})
-        group[last] = value
-    return found
-
-
 def result_of(root: Path, revision: str, space: dict[str, BaseDistribution]) -> tuple[dict[str, Any], float]:
     """Parameters of the space and validation accuracy of an experiment."""
-    parameters = dict(leaves(yaml.safe_load(read(root, revision, "params.yaml") or "{}")))
+    parameters = dict(leaves(parse_yaml(read(root, revision, "params.yaml") or "{}")))
     metrics = json.loads(read(root, revision, METRICS) or "{}")
     if "val" not in metrics:
-        raise SystemExit(
-            f"error: {revision}: {METRICS} has no validation accuracy; train.fine_tune.epochs must be above 0"
-        )
-    kinds = {name: float for name, kind in space.items() if isinstance(kind, FloatDistribution)}
-    # PyYAML reads 1e-05 as text.
-    return {name: kinds.get(name, lambda value: value)(parameters[name]) for name in space}, metrics["val"]["accuracy"]
+        raise DataError(f"{revision}: {METRICS} has no validation accuracy; train.fine_tune.epochs must be above 0")
+    return {name: parameters[name] for name in space}, metrics["val"]["accuracy"]
 
 
 def study_of(sweep: Sweep, number: int) -> optuna.Study:
@@ -117,13 +102,16 @@ def table(results: dict[str, tuple[dict[str, Any], float]]) -> str:
 
 def main(root: Path, path: Path, trials: int, jobs: int, more: tuple[str, ...]) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sweep = read_search(Sweep, root, path)
-    check_keys(path, root, nested(dict.fromkeys(sweep.space)))
+    sweep = read_search(Sweep, path)
+    parameters = read_mapping(root / "params.yaml")
+    values = sweep.values(parameters)
+    if unknown := [name for name in sweep.space if name not in flat(parameters, parameters)]:
+        raise ParameterError(f"{path}: params.yaml has no parameter {unknown[0]}")
     failed = 0
     for first in range(0, trials, jobs):
         batch = range(first, min(first + jobs, trials))
-        proposed = {f"{sweep.name}-{number}": nested(propose(root, sweep, number)) for number in batch}
-        todo = [Trial(name, sweep.parameters(found), (*more, sweep.stage)) for name, found in proposed.items()]
+        proposed = {f"{sweep.name}-{number}": values | propose(root, sweep, number) for number in batch}
+        todo = [Trial(name, found, (*more, sweep.stage)) for name, found in proposed.items()]
         for trial, error in run_trials(root, todo, jobs):
             print(f"{trial.name}: {error or 'done'}", flush=True)
             failed += error is not None
@@ -131,7 +119,7 @@ def main(root: Path, path: Path, trials: int, jobs: int, more: tuple[str, ...]) 
     names = [f"{sweep.name}-{number}" for number in range(trials)]
     results = {name: result_of(root, there[name], space) for name in names if name in there}
     if not results:
-        raise SystemExit("error: no trial came to its end")
+        raise DataError("no trial was completed")
     print(f"\n{table(results)}\n\n`dvc exp apply NAME` brings one here; the test split has not been looked at.")
     return 1 if failed else 0
 

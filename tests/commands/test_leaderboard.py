@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from commands.leaderboard import read_parameters
+from commands.revisions import WORKSPACE
+from commands.run_chart import positions
 from tests.commands.toy import command, commit, git, make
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -65,6 +68,19 @@ def test_the_page_needs_no_network_and_shows_the_same(repository: Path) -> None:
     assert page.count("<svg") == 1
     shown = ("high", "low", "0.8750", "train.lr = -1: must be", "A low rate | kept")
     assert [text for text in shown if text not in page] == []
+
+
+def test_small_rates_are_numbers_whose_order_is_theirs(tmp_path: Path) -> None:
+    """DVC writes 0.00001 as 1e-05, which YAML 1.1 reads as text, which would stand above 0.001 on the axis."""
+    rates = []
+    for text in ("1e-05", "0.001", "0.0001"):
+        (tmp_path / "params.yaml").write_text(f"train:\n  lr: {text}\n  layers: [4, 2]\n", encoding="utf-8")
+        parameters = read_parameters(tmp_path, WORKSPACE)
+        assert parameters["train.layers"] == "[4, 2]"
+        rates.append(parameters["train.lr"])
+    heights, ticks = positions(rates)
+    assert heights.round(9).tolist() == [0, 1, 0.5]
+    assert [text for _, text in ticks] == ["1e-05", "0.0001", "0.001"]
 
 
 def test_where_nothing_was_trained_is_one_line(tmp_path: Path) -> None:

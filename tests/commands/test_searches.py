@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from commands.revisions import experiments, read
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 # 200 validation images; the nearer lr is to 0.01, the more are right, and sgd loses 20 of them.
 STAGE = """
-import json, math, pathlib, sys, yaml
-parameters = yaml.safe_load(open("params.yaml"))
+import json, math, os, pathlib, sys
+from ruamel.yaml import YAML
+parameters = YAML(typ="safe").load(open("params.yaml"))
 train, seed = parameters["train"], parameters["seed"]
-pathlib.Path("RUNS").open("a").write("x")
+pathlib.Path("RUNS").open("a").write(f"{seed} {pathlib.Path(os.environ['TRANSFER_STATE']).name}\\n")
 if float(train["lr"]) > 1:
     print("some progress"); sys.exit("error: loss is nan at epoch 1; try a lower one")
 right = round(180 - 20 * abs(math.log10(float(train["lr"])) + 2)) - 20 * (train["optimizer"] == "sgd") - 3 * seed
@@ -68,9 +71,14 @@ def command(folder: Path, module: str, *arguments: str) -> subprocess.CompletedP
     return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
 
 
+def states(folder: Path) -> list[str]:
+    """Of each run its seed and the name of the folder that it keeps its state in."""
+    noted = folder.parent / "runs"
+    return noted.read_text().splitlines() if noted.exists() else []
+
+
 def runs(folder: Path) -> int:
-    counted = folder.parent / "runs"
-    return len(counted.read_text()) if counted.exists() else 0
+    return len(states(folder))
 
 
 def write(folder: Path, content: dict) -> str:
@@ -113,8 +121,8 @@ def test_an_ablation_ranks_its_ideas_names_the_failed_one_and_goes_on_where_it_w
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"ideas": {"x": {"train": {"speed": 1}}}}, "error: search.yml: params.yaml has no parameter 'speed'"),
-        ({"base": {"training": {}}}, "error: search.yml: params.yaml has no parameter 'training'"),
+        ({"ideas": {"x": {"train": {"speed": 1}}}}, "error: params.yaml has no parameter train.speed"),
+        ({"base": {"training": {}}}, "error: params.yaml has no parameter training"),
         ({"stages": []}, "error: search.yml: stages: Extra inputs are not permitted"),
         ({"ideas": {}}, "error: search.yml: ideas: Dictionary should have at least 1 item"),
         ({"recipe": "none-such"}, "error: no recipe 'none-such'"),
@@ -131,7 +139,7 @@ def test_a_wrong_search_is_one_line_before_any_run(repository: Path, change: dic
 def test_a_missing_search_is_one_line(repository: Path) -> None:
     done = command(repository, "sweep", "nowhere.yaml")
     assert done.returncode == 1
-    assert done.stderr == "error: nowhere.yaml: No such file or directory\n"
+    assert done.stderr == "error: nowhere.yaml: no such file; run from the root of the repository\n"
 
 
 SWEEP = {
@@ -178,10 +186,39 @@ def test_a_sweep_that_learns_proposes_from_what_it_found(repository: Path) -> No
     assert len(trials_of(done.stdout)) == 2
 
 
+# A busy machine, on which much can happen between putting parameters into DVC's stash and taking them from there.
+SLOW_START = """
+import sys, time
+if sys.orig_argv[-1:] == ["evaluate"]:
+    from dvc.repo.experiments.queue.tempdir import TempDirQueue
+    get, calls = TempDirQueue.get, []
+    TempDirQueue.get = lambda queue: (calls or time.sleep(2), calls.append(1), get(queue))[-1]
+"""
+
+
+def test_experiments_started_at_the_same_moment_never_take_each_other_s_parameters(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    line = [sys.executable, "-m", "commands.seeds", "-S", "train.lr=0.01", "--jobs", "2", "--seeds"]
+    programs = [
+        subprocess.Popen([*line, *seeds, "--output", f"{seeds[0]}.yml"], cwd=repository)
+        for seeds in (("0", "1"), ("2", "3"))
+    ]
+    assert [program.wait() for program in programs] == [0, 0]
+    found = {
+        name: json.loads(read(repository, revision, "metrics/evaluate.json") or "")["accuracy"]
+        for name, revision in experiments(repository).items()
+    }
+    assert found == {f"params-seed-{seed}": (180 - 3 * seed) / 200 for seed in range(4)}
+    assert sorted(states(repository)) == [f"{seed} params-seed-{seed}" for seed in range(4)]
+
+
 @pytest.mark.parametrize(
     ("space", "line"),
     [
-        ({"train.speed": [1]}, "error: search.yml: params.yaml has no parameter 'speed'"),
+        ({"train.speed": [1]}, "error: search.yml: params.yaml has no parameter train.speed"),
         ({"train.lr": {"low": 1.0, "high": 0.1}}, "error: search.yml: space.train.lr."),
         ({"train.lr": {"low": 0.0, "high": 0.1, "log": True}}, "error: search.yml: space.train.lr."),
     ],
@@ -194,10 +231,11 @@ def test_a_wrong_space_is_one_line_before_any_run(repository: Path, space: dict,
     assert runs(repository) == 0
 
 
-def test_seeds_record_the_spread_of_every_figure(repository: Path) -> None:
-    done = command(repository, "seeds", "--seeds", "0", "1", "4", "--output", "spread.yml", "-S", "train.lr=0.01")
+def test_seeds_record_mean_and_standard_deviation_of_every_figure(repository: Path) -> None:
+    more = ("-S", "train.lr=0.01", "-S", "train.optimizer=https://x.org/~y/(1)?a=1&b=2")  # quoted for Hydra's grammar
+    done = command(repository, "seeds", "--seeds", "0", "1", "4", "--output", "seeds.yml", *more)
     assert done.returncode == 0, done.stderr
-    recorded = json.loads((repository / "spread.yml").read_text())
+    recorded = json.loads((repository / "seeds.yml").read_text())
     values = [(180 - 3 * seed) / 200 for seed in (0, 1, 4)]
     for name in ("accuracy", "val.accuracy"):
         assert recorded["metrics"][name]["mean"] == pytest.approx(statistics.mean(values))

@@ -37,8 +37,8 @@ def parse_yaml(text: str) -> Any:
     return YAML(typ="safe").load(text)
 
 
-def load_parameters(model: type[P], path: Path) -> P:
-    """Read the model's groups from a YAML file. Raises ParameterError naming the first wrong key."""
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that maps names to values. Raises ParameterError naming the file."""
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -51,7 +51,12 @@ def load_parameters(model: type[P], path: Path) -> P:
         raise ParameterError(f"{path}: not readable as YAML ({why})") from None
     if not isinstance(content, dict):
         raise ParameterError(f"{path}: holds no parameters; it must map names to values")
-    return check_parameters(model, content)
+    return content
+
+
+def load_parameters(model: type[P], path: Path) -> P:
+    """Read the model's groups from a YAML file. Raises ParameterError naming the first wrong key."""
+    return check_parameters(model, read_mapping(path))
 
 
 def check_parameters(model: type[P], content: dict[str, Any]) -> P:

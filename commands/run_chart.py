@@ -17,10 +17,10 @@ COLOURS = LinearSegmentedColormap.from_list("worst to best", [BLUE, ORANGE])
 
 
 def positions(values: Sequence[object]) -> tuple[np.ndarray, list[tuple[float, str]]]:
-    """Where each value (N) lies on an axis from 0 to 1, NaN for None, and the ticks: (place, text).
+    """Positions (N) of the values on an axis from 0 to 1, NaN for None, and the ticks: (position, text).
 
     Numbers lie in proportion, or by their logarithm where the largest is 30 times the smallest; anything
-    else is spread evenly in the order of its text.
+    else is spaced evenly in the order of its text.
     """
     known = [value for value in values if value is not None]
     if not known:
@@ -31,11 +31,11 @@ def positions(values: Sequence[object]) -> tuple[np.ndarray, list[tuple[float, s
         log = low > 0 and high / low >= LOG_FROM_RATIO
         scale = np.log if log else np.asarray
         span = scale(high) - scale(low)
-        places = (scale(numbers) - scale(low)) / span if span else np.where(np.isnan(numbers), np.nan, 0.5)
+        placed = (scale(numbers) - scale(low)) / span if span else np.where(np.isnan(numbers), np.nan, 0.5)
         ticks = np.unique(numbers[~np.isnan(numbers)])
         if len(ticks) > MOST_TICKS:
             ticks = np.array([low, high])
-        return places, [(float(places[np.flatnonzero(numbers == tick)[0]]), f"{tick:.4g}") for tick in ticks]
+        return placed, [(float(placed[np.flatnonzero(numbers == tick)[0]]), f"{tick:.4g}") for tick in ticks]
     texts = [None if value is None else str(value) for value in values]
     names = sorted({text for text in texts if text is not None})
     place = {name: (number / (len(names) - 1) if len(names) > 1 else 0.5) for number, name in enumerate(names)}
@@ -53,13 +53,13 @@ def _apart(ticks: list[tuple[float, str]]) -> list[tuple[float, str]]:
     return kept
 
 
-def parallel_coordinates(columns: Mapping[str, Sequence[object]], by: str) -> str:
-    """An SVG element: a line a run through its value in each of `columns` (N each), coloured by the column `by`.
+def run_chart(columns: Mapping[str, Sequence[object]], by: str) -> str:
+    """An SVG element: one line per run through its value in each of `columns` (N each), coloured by the column `by`.
 
     The run with the largest value of `by` is drawn bold; where a run has no value its line is broken.
     """
     placed = {name: positions(values) for name, values in columns.items()}
-    height = np.stack([places for places, _ in placed.values()], axis=1)
+    height = np.stack([heights for heights, _ in placed.values()], axis=1)
     order = np.nan_to_num(placed[by][0], nan=0.0)
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         width = max(WIDTH_IN, INCHES_AN_AXIS * len(columns))

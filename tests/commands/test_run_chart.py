@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from commands.parallel_coordinates import parallel_coordinates, positions
+from commands.run_chart import positions, run_chart
 
 RUNS = {
     "train.lr": [1e-5, 1e-4, 1e-3],
@@ -42,7 +42,7 @@ def test_values_have_their_places(values: list, places: list, ticks: list[str]) 
 
 
 def test_each_run_is_a_line_through_its_values_and_the_best_is_bold() -> None:
-    svg = parallel_coordinates(RUNS, "accuracy")
+    svg = run_chart(RUNS, "accuracy")
     root = ElementTree.fromstring(svg)
     drawn = [
         path for path in root.iter("path") if "clip-path" in path.attrib and "stroke-width" in path.attrib["style"]
@@ -60,4 +60,4 @@ def test_each_run_is_a_line_through_its_values_and_the_best_is_bold() -> None:
 
 
 def test_the_same_runs_give_the_same_bytes() -> None:
-    assert parallel_coordinates(RUNS, "accuracy") == parallel_coordinates(RUNS, "accuracy")
+    assert run_chart(RUNS, "accuracy") == run_chart(RUNS, "accuracy")
