@@ -21,7 +21,7 @@ from transfer.network.provenance import Provenance
 
 from commands.pr_report import LONGEST, main
 from commands.verify import md5_of
-from tests.transfer.training.healthy_run import curve
+from tests.transfer.report.healthy_run import curve
 from transfer.data.splits import Split, save_split
 from transfer.network.backbones import Preprocessing
 from transfer.network.classifier import Classifier, HeadShape, ModelCard, build_head, save_model

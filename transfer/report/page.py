@@ -26,6 +26,7 @@ class Medium(Protocol):
     def picture(self, name: str, caption: str) -> str: ...
     def charts(self, *drawn: tuple[str, str | None]) -> str: ...
     def badge(self, verdict: str) -> str: ...
+    def mark(self, met: bool) -> str: ...
 
 
 class AsMarkdown:
@@ -42,6 +43,9 @@ class AsMarkdown:
 
     def badge(self, verdict: str) -> str:
         return f"**{verdict}:**"
+
+    def mark(self, met: bool) -> str:
+        return "✅ " if met else "❌ "
 
 
 class AsPage:
@@ -68,6 +72,9 @@ class AsPage:
     def badge(self, verdict: str) -> str:
         return f'<span class="badge {verdict.replace(" ", "-")}">{verdict}</span>'
 
+    def mark(self, met: bool) -> str:
+        return ""  # the page's colour says it
+
 
 def fill_in(template: Path, content: Mapping[str, Any], medium: Medium | None = None) -> str:
     """A Jinja template's text. If its name has `.html` in it, what it is given is escaped; for Markdown see `md`."""
@@ -79,9 +86,9 @@ def fill_in(template: Path, content: Mapping[str, Any], medium: Medium | None = 
         lstrip_blocks=True,
     )
     environment.filters |= {"md": as_markdown, "capitalize_first": lambda text: text[:1].upper() + text[1:]}
-    shows = {} if medium is None else {name: getattr(medium, name) for name in ("picture", "charts", "badge")}
+    shows = {} if medium is None else {name: getattr(medium, name) for name in ("picture", "charts", "badge", "mark")}
     text = environment.get_template(template.name).render({**content, **shows}).strip()
-    return re.sub(r"\n{3,}", "\n\n", text) + "\n"
+    return re.sub(r"\n{3,}", "\n\n", text.replace("\n## ", "\n\n## ")) + "\n"
 
 
 def as_markdown(text: str) -> str:

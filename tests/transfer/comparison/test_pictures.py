@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from tests.transfer.training.healthy_run import curve
+from tests.transfer.report.healthy_run import curve
 from transfer.comparison.pictures import AFTER, BEFORE, View, answer_strip, heat_map_pairs, learning_curves, sample
 from transfer.pictures.sheets import RIGHT, WRONG
 

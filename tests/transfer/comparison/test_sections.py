@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
+from transfer.report.sections import Section, Table
 
-from tests.transfer.training.healthy_run import TABLES, changed, healthy
+from tests.transfer.report.healthy_run import TABLES, changed, healthy
 from transfer.comparison.changes import SeedSpread
 from transfer.comparison.sections import Run, answers, judged, paired, sections, shortened, verdict
 from transfer.report.evidence import Evidence
-from transfer.report.sections import Section, Table
 
 
 def with_errors(count: int, **figures: Any) -> Evidence:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.transfer.training.healthy_run import CLASSES, changed, healthy
+from tests.transfer.report.healthy_run import CLASSES, changed, healthy
 from transfer.network.backbones import Preprocessing
 from transfer.network.classifier import HeadShape, ModelCard
-from transfer.network.provenance import Provenance
-from transfer.report.cards import class_rows, corruption_rows, duplicate_rows, facts, image_rows, result_rows
+from transfer.report.cards import card_content
+from transfer.report.content import class_rows, corruption_table, duplicate_rows, image_rows, result_rows
 from transfer.report.evidence import Evidence
 
 
@@ -33,17 +33,17 @@ def test_images_are_counted_by_class_and_in_all():
 
 def test_pairs_and_corruptions_are_named_in_words():
     assert duplicate_rows(healthy()) == [["training and training", "0", "3"], ["training and test", "0", "0"]]
-    assert corruption_rows(healthy()) == [["noise", "90.0 %", "87.0 %", "85.0 %"]]
+    assert corruption_table(healthy())[1] == [["noise", "90.0 %", "87.0 %", "85.0 %"]]
 
 
 def test_what_was_not_measured_has_no_rows():
-    assert duplicate_rows(Evidence({})) == corruption_rows(Evidence({})) == []
+    assert duplicate_rows(Evidence({})) == corruption_table(Evidence({}))[1] == []
 
 
 def test_a_template_that_asks_for_what_was_not_measured_is_told():
-    shape, origin = HeadShape(512, (), False, 0.0, 4), Provenance("fine_tune", {}, "ab" * 32)
-    card = ModelCard("resnet18", shape, CLASSES, Preprocessing((0, 0, 0), (1, 1, 1)), 96, origin)
-    known = facts(healthy(), card, "cd" * 32)
+    shape = HeadShape(512, (), False, 0.0, 4)
+    card = ModelCard("resnet18", shape, CLASSES, Preprocessing((0, 0, 0), (1, 1, 1)), 96, "cubic")
+    known = card_content(healthy(), card, {})
     assert known["accuracy"] == "91.2 % (95 % interval 89.9 to 92.4)"
     assert known["figure"]("evaluate", "calibration", "ece") == 0.02
     assert known["figure"]("evaluate", "label_errors", "suspected") == 0

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tests.transfer.training.healthy_run import TABLES
+from tests.transfer.report.healthy_run import TABLES
 from transfer.report import charts
 
 RISKS = [(0.1, 0.0), (0.4, 0.01), (0.7, 0.05), (1.0, 0.09)]

@@ -1,8 +1,9 @@
-"""cards: figures are the metrics' own, facts only where the metrics bear them out, and the code of the card works."""
+"""The package: its cards' figures are the metrics' own, facts only where these bear them out, and their code works."""
 
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -15,21 +16,21 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from stages import cards
-from tests.stages.conftest import CARD_EVIDENCE, CLASSES, FILES, ROOT, Arena
+from stages import report
+from tests.stages.conftest import CLASSES, FILES, Arena
 from transfer.data.splits import load_split
 from transfer.runtime.errors import DataError
-from transfer.runtime.files import sha256_of
+from transfer.runtime.files import ROOT, md5_of, sha256_of
 
 MODEL_CARD, DATA_CARD = "README.md", "data_card.md"
 
 
-def text_of(arena: Arena, name: str, package: str = "classifier") -> str:
+def text_of(arena: Arena, name: str, package: str = "models/classifier") -> str:
     return arena.file(f"{package}/{name}").read_text(encoding="utf-8")
 
 
 def metrics(arena: Arena, name: str) -> dict[str, Any]:
-    return json.loads(arena.file(f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(arena.file(f"metrics/{name}.json").read_text(encoding="utf-8"))
 
 
 def rows(markdown: str) -> list[list[str]]:
@@ -45,14 +46,18 @@ def rows(markdown: str) -> list[list[str]]:
 
 
 def test_the_model_and_both_cards_lie_together(arena: Arena) -> None:
-    assert sorted(path.name for path in arena.file("classifier").iterdir()) == [
+    assert sorted(path.name for path in arena.file("models/classifier").iterdir()) == [
         MODEL_CARD,
         DATA_CARD,
         "model.safetensors",
+        "provenance.json",
     ]
-    assert arena.file("classifier/model.safetensors").read_bytes() == arena.file("model.safetensors").read_bytes()
+    assert (
+        arena.file("models/classifier/model.safetensors").read_bytes()
+        == arena.file("models/model.safetensors").read_bytes()
+    )
     before = arena.digests()
-    arena.run(cards, **FILES[cards])
+    arena.run(report, **FILES[report])
     assert arena.digests() == before
 
 
@@ -74,7 +79,7 @@ def test_figures_of_the_model_card_are_those_of_the_metrics(arena: Arena) -> Non
         assert table[corruption] == [f"{100 * figures[strength]:.1f} %" for strength in ("mild", "medium", "strong")]
     assert f"error is {scores['calibration']['ece']:.3f};" in card
     assert metrics(arena, "backbone")["sha256"] in card
-    assert sha256_of(arena.file("classifier/model.safetensors")) in card
+    assert sha256_of(arena.file("models/classifier/model.safetensors")) in card
     assert "not passed" in card or metrics(arena, "audit")["passed"]
 
 
@@ -88,15 +93,15 @@ def test_its_front_matter_is_what_model_hubs_read(arena: Arena) -> None:
 
 def test_its_code_gives_the_answers_of_the_evaluation(arena: Arena, tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", text_of(arena, MODEL_CARD), re.DOTALL)
-    split = load_split(arena.file("test.npz"))
+    split = load_split(arena.file("data/splits/test.npz"))
     cv2.imwrite(str(tmp_path / "picture.png"), cv2.cvtColor(split.images[0], cv2.COLOR_RGB2BGR))
-    (tmp_path / "model.safetensors").symlink_to(arena.file("classifier/model.safetensors"))
+    (tmp_path / "model.safetensors").symlink_to(arena.file("models/classifier/model.safetensors"))
     command, variables = [sys.executable, "-c", code], {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = ast.literal_eval(done.stdout)
     assert tuple(said) == CLASSES
-    with np.load(arena.file("predictions.npz")) as answers:
+    with np.load(arena.file("data/predictions.npz")) as answers:
         np.testing.assert_allclose(list(said.values()), answers["probabilities"][0], atol=1e-5)
 
 
@@ -108,18 +113,16 @@ def test_counts_of_the_data_card_are_those_of_the_metrics(arena: Arena) -> None:
     assert table["all"] == [str(counts[split]["images"]) for split in ("train", "val", "test")]
     pairs = metrics(arena, "leakage")["pairs"]["train-test"]
     assert table["training and test"] == [str(pairs["exact"]), str(pairs["near"])]
-    suspects = arena.file("train_label_errors.tsv").read_text().count("\n") - 1
+    suspects = arena.file("metrics/label_errors/suspects.tsv").read_text().count("\n") - 1
     assert f"{suspects} of 45 training images" in card
     assert [split["positions_sha256"] in card for split in counts.values()] == [True, True, True]
 
 
 def run_on(arena: Arena, name: str, **changes: Any) -> str:
     """Run the stage on a metrics file with changes; the folder of what it wrote."""
-    folder = arena.file("other")
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps({**metrics(arena, name), **changes}))
-    evidence = [f"other/{file}" if file == f"{name}.json" else file for file in CARD_EVIDENCE]
-    arena.run(cards, **{**FILES[cards], "evidence": evidence, "package": "other/package"})
+    shutil.copytree(arena.file("metrics"), arena.file("other/metrics"), dirs_exist_ok=True)
+    arena.file(f"other/metrics/{name}.json").write_text(json.dumps({**metrics(arena, name), **changes}))
+    arena.run(report, **{**FILES[report], "metrics": "other/metrics", "report": "other/r", "package": "other/package"})
     return "other/package"
 
 
@@ -148,11 +151,22 @@ def test_a_passed_audit_is_no_limit(arena: Arena) -> None:
     assert "audit was not passed" not in card
 
 
-@pytest.mark.parametrize("name", ["evaluate", "subsample", "leakage", "robustness"])
+@pytest.mark.parametrize("name", ["subsample", "leakage", "robustness"])
 def test_a_figure_that_is_missing_is_one_line(arena: Arena, name: str) -> None:
-    arena.file("empty").mkdir(exist_ok=True)
-    arena.file(f"empty/{name}.json").write_text("{}")
-    evidence = [f"empty/{file}" if file == f"{name}.json" else file for file in CARD_EVIDENCE]
-    with pytest.raises(DataError, match="--evidence lacks or garbles a figure"):
-        arena.run(cards, **{**FILES[cards], "evidence": evidence, "package": "empty/package"})
-    assert not arena.file("empty/package").exists()
+    shutil.copytree(arena.file("metrics"), arena.file("lacking"), dirs_exist_ok=True)
+    arena.file(f"lacking/{name}.json").write_text("{}")
+    with pytest.raises(DataError, match=r"a figure is missing or garbled") as caught:
+        arena.run(report, **{**FILES[report], "metrics": "lacking", "report": "other/r", "package": "none"})
+    assert "\n" not in str(caught.value)
+    assert not arena.file("none").exists()
+    shutil.rmtree(arena.file("lacking"))
+
+
+def test_provenance_names_the_model_the_parameters_and_the_metrics(arena: Arena) -> None:
+    found = json.loads(arena.file("models/classifier/provenance.json").read_text())
+    model = arena.file("models/model.safetensors")
+    assert (found["model_md5"], found["model_sha256"]) == (md5_of(model), sha256_of(model))
+    assert found["parameters"] == json.loads(json.dumps(arena.parameters))
+    expected = {path.name: sha256_of(path) for path in arena.file("metrics").glob("*.json")}
+    assert found["metrics"] == expected
+    assert re.fullmatch(r"[0-9a-f]{40}-dirty", found["revision"] or "") or found["revision_reason"]

@@ -97,16 +97,17 @@ METRICS: dict[str, Any] = {
 TABLES = {
     "train_head": curve(1, (0.5, 0.6), (0.82, 0.80), (0.82, 0.80)),
     "fine_tune": curve(4, (0.88, 0.87), (0.92, 0.909), (0.93, 0.91)),
-    "confusion": answers({(a, b): 14 for a in CLASSES for b in CLASSES if a != b}),
-    "clusters": [{"classes": "cat dog", "size": "2", "errors": "28", "share_of_errors": "0.1667"}],
-    "pairs": [
+    "evaluate/confusion": answers({(a, b): 14 for a in CLASSES for b in CLASSES if a != b}),
+    "evaluate/clusters": [{"classes": "cat, dog", "size": "2", "errors": "28", "share_of_errors": "0.1667"}],
+    "evaluate/pairs": [
         {
-            **{"pair": "cat dog", "errors": "28", "share_of_errors": "0.1667"},
+            **{"pair": "cat / dog", "first": "cat", "second": "dog", "rank": "1", "errors": "28"},
+            **{"share_of_errors": "0.1667", "median_share": "0.1667"},
             **{"share_ci_low": "0.1177", "share_ci_high": "0.2306", "expected": "true", "verdict": "undecided"},
         }
     ],
-    "reliability": [{"view": "raw", "confidence": "0.6", "accuracy": "0.5", "images": "30"}],
-    "risk_coverage": [{"coverage": "0.5", "risk": "0.01"}, {"coverage": "1.0", "risk": "0.09"}],
+    "evaluate/reliability": [{"view": "raw", "confidence": "0.6", "accuracy": "0.5", "images": "30"}],
+    "evaluate/risk_coverage": [{"coverage": "0.5", "risk": "0.01"}, {"coverage": "1.0", "risk": "0.09"}],
 }
 PARAMETERS: dict[str, Any] = {
     "seed": 0,
