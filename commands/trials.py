@@ -1,4 +1,4 @@
-"""Run named DVC experiments, several at a time, each in a workspace of its own; what is there already is kept."""
+"""Run named DVC experiments, several at a time, each in a workspace of its own; none that is there is run again."""
 
 import argparse
 import fcntl
