@@ -66,13 +66,9 @@ def main(root: Path, path: Path, jobs: int, more: tuple[str, ...]) -> int:
     plain = Trial(f"{search.name}-plain", search.values(parameters), (*more, search.stage))
     changed = {name: flat(parameters, search.ideas[idea]) for idea, name in names.items()}
     trials = [plain, *(Trial(name, plain.values | values, plain.more) for name, values in changed.items())]
-    failed: dict[str, str] = {}
-    for number, (trial, error) in enumerate(run_trials(root, trials, jobs), 1):
-        print(f"{number}/{len(trials)} {trial.name}: {error or 'done'}", flush=True)
-        if error:
-            failed[trial.name] = error
+    failed = run_trials(root, trials, jobs)
     if plain.name in failed:
-        raise SystemExit(f"error: {plain.name}: {failed[plain.name]}")
+        return 1
     compared = {idea: compare_runs(root, plain.name, name, "val") for idea, name in names.items() if name not in failed}
     print(f"\n{table('plain', compared, {idea: failed[name] for idea, name in names.items() if name in failed})}")
     return 1 if failed else 0

@@ -119,11 +119,12 @@ def markdown(content: dict[str, Table]) -> str:
     def line(cells: list[str]) -> str:
         return f"| {' | '.join(as_markdown(cell) for cell in cells)} |"
 
-    parts = []
-    for title, table in content.items():
-        lines = [line(table.columns), "|" + " --- |" * len(table.columns), *map(line, table.rows)]
-        parts.append("\n".join(lines) if not parts else f"## {title}\n\n" + "\n".join(lines))
-    return f"# Leaderboard\n\n{WHY}\n\n" + "\n\n".join(parts) + "\n"
+    text = f"# Leaderboard\n\n{WHY}\n"
+    for number, (title, table) in enumerate(content.items()):
+        head = [f"## {title}", ""] if number else []
+        rule = "|" + " --- |" * len(table.columns)
+        text += "\n" + "\n".join([*head, line(table.columns), rule, *map(line, table.rows)]) + "\n"
+    return text
 
 
 def page(content: dict[str, Table], runs: list[Run], names: list[str]) -> str:

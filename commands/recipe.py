@@ -9,7 +9,6 @@ import argparse
 import itertools
 import json
 from pathlib import Path
-from typing import Any
 
 from commands.ending import exit_with
 from commands.overrides import flat, quoted_set_param, read_recipe, recipe_names
@@ -28,12 +27,6 @@ def free_name(recipe: str) -> str:
     return next(name for name in names if name not in taken)
 
 
-def experiment_metrics(name: str) -> dict[str, dict[str, Any]]:
-    """What metrics/ holds in an experiment; DVC keeps experiments as git references."""
-    revision = experiments(ROOT)[name]
-    return {stage: json.loads(read(ROOT, revision, f"metrics/{stage}.json") or "{}") for stage in SHOWN_STAGES}
-
-
 def main(recipe: str, more: list[str]) -> int:
     name = free_name(recipe)
     timings = ROOT / "state" / name / "timings.tsv"
@@ -45,7 +38,10 @@ def main(recipe: str, more: list[str]) -> int:
         returncode = process.wait()
     if returncode:
         return returncode
-    print(f"\nExperiment {name}:\n{metrics_table(experiment_metrics(name))}")
+    texts = {stage: read(ROOT, experiments(ROOT)[name], f"metrics/{stage}.json") for stage in SHOWN_STAGES}
+    metrics = {stage: json.loads(text) for stage, text in texts.items() if text}
+    table = metrics_table(metrics) if len(metrics) == len(SHOWN_STAGES) else "  stopped before `evaluate`"
+    print(f"\nExperiment {name}:\n{table}")
     if timings.exists():
         print(f"Time of each stage that ran:\n{times_table(timings.read_text(encoding='utf-8').splitlines())}")
     print(f"`dvc exp show` lists it, `dvc exp apply {name}` brings its files here.")

@@ -46,11 +46,11 @@ def positions(values: Sequence[object]) -> tuple[np.ndarray, list[tuple[float, s
 
 def _apart(ticks: list[tuple[float, str]]) -> list[tuple[float, str]]:
     """The ticks that can be read beside each other, both ends among them."""
-    kept = ticks[-1:]
+    apart = ticks[-1:]
     for place, text in ticks[-2::-1]:
-        if kept[-1][0] - place >= CLOSEST_TICKS and (place - ticks[0][0] >= CLOSEST_TICKS or place == ticks[0][0]):
-            kept.append((place, text))
-    return kept
+        if apart[-1][0] - place >= CLOSEST_TICKS and (place - ticks[0][0] >= CLOSEST_TICKS or place == ticks[0][0]):
+            apart.append((place, text))
+    return apart
 
 
 def run_chart(columns: Mapping[str, Sequence[object]], by: str) -> str:

@@ -37,22 +37,18 @@ def mean_and_std(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     return {name: {"mean": float(found.mean()), "std": float(found.std(ddof=1))} for name, found in values.items()}
 
 
-def main(root: Path, recipe: str | None, seeds: list[int], jobs: int, more: tuple[str, ...], path: Path) -> int:
+def main(root: Path, arguments: argparse.Namespace) -> int:
+    recipe, seeds, more = arguments.recipe, arguments.seeds, shared_parameters(arguments)
     values = flat(read_mapping(root / "params.yaml"), read_recipe(recipe)) if recipe else {}
     names = {seed: f"{recipe or 'params'}-seed-{seed}" for seed in seeds}
     trials = [Trial(name, {**values, "seed": seed}, (*more, "evaluate")) for seed, name in names.items()]
-    errors = []
-    for trial, error in run_trials(root, trials, jobs):
-        print(f"{trial.name}: {error or 'done'}", flush=True)
-        errors += [error] if error else []
-    if errors:
+    if run_trials(root, trials, arguments.jobs):
         return 1
     found = mean_and_std([figures_of(root, trial.name) for trial in trials])
-    write_json(path, {"recipe": recipe, "parameters": list(more), "seeds": seeds, "metrics": found})
+    write_json(arguments.output, {"recipe": recipe, "parameters": list(more), "seeds": seeds, "metrics": found})
     for name in ("val.accuracy", "accuracy", "macro_f1"):
-        print(
-            f"{name}: {found[name]['mean']:.4f} ± {found[name]['std']:.4f} (standard deviation of {len(seeds)} seeds)"
-        )
+        mean, std = found[name]["mean"], found[name]["std"]
+        print(f"{name}: {mean:.4f} ± {std:.4f} (standard deviation of {len(seeds)} seeds)")
     return 0
 
 
@@ -67,8 +63,4 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if len(set(arguments.seeds)) < 2:
         parser.error("--seeds: a standard deviation needs two different seeds or more")
-    exit_with(
-        lambda: main(
-            Path(), arguments.recipe, arguments.seeds, arguments.jobs, shared_parameters(arguments), arguments.output
-        )
-    )
+    exit_with(lambda: main(Path(), arguments))

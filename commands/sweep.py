@@ -107,21 +107,19 @@ def main(root: Path, path: Path, trials: int, jobs: int, more: tuple[str, ...]) 
     values = sweep.values(parameters)
     if unknown := [name for name in sweep.space if name not in flat(parameters, parameters)]:
         raise ParameterError(f"{path}: params.yaml has no parameter {unknown[0]}")
-    failed = 0
+    failed = False
     for first in range(0, trials, jobs):
         batch = range(first, min(first + jobs, trials))
         proposed = {f"{sweep.name}-{number}": values | propose(root, sweep, number) for number in batch}
         todo = [Trial(name, found, (*more, sweep.stage)) for name, found in proposed.items()]
-        for trial, error in run_trials(root, todo, jobs):
-            print(f"{trial.name}: {error or 'done'}", flush=True)
-            failed += error is not None
+        failed |= bool(run_trials(root, todo, jobs))
     there, space = experiments(root), sweep.distributions()
     names = [f"{sweep.name}-{number}" for number in range(trials)]
     results = {name: result_of(root, there[name], space) for name in names if name in there}
     if not results:
         raise DataError("no trial was completed")
     print(f"\n{table(results)}\n\n`dvc exp apply NAME` brings one here; the test split has not been looked at.")
-    return 1 if failed else 0
+    return int(failed)
 
 
 if __name__ == "__main__":

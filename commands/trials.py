@@ -1,4 +1,4 @@
-"""Run named DVC experiments, several at a time, each in a workspace of its own; what is there already is kept."""
+"""Run named DVC experiments, several at a time, each in a workspace of its own; none that is there is run again."""
 
 import argparse
 import fcntl
@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,19 +86,17 @@ def error_line(text: str) -> str | None:
     return next(reversed(own or [line for line in lines if line.startswith("ERROR: ")]), None)
 
 
-def run_trials(root: Path, trials: Sequence[Trial], jobs: int) -> Iterator[tuple[Trial, str | None]]:
-    """Run those that are not there yet, `jobs` at a time, giving each as it ends with the line of its error, if any."""
-    there = experiments(root)
+def run_trials(root: Path, trials: Sequence[Trial], jobs: int) -> dict[str, str]:
+    """Run those that are not there yet, `jobs` at a time, and print how each ends; the errors of those that failed."""
+    there, failed = experiments(root), {}
     with ThreadPoolExecutor(jobs) as pool:
-        running = {}
-        for trial in trials:
-            if trial.name in there:
-                yield trial, None
-            else:
-                running[pool.submit(run_trial, root, trial)] = trial
+        running = {pool.submit(run_trial, root, trial): trial.name for trial in trials if trial.name not in there}
         try:
             for future in as_completed(running):
-                yield running[future], future.result()
+                if error := future.result():
+                    failed[running[future]] = error
+                print(f"{running[future]}: {error or 'done'}", flush=True)
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             sys.exit("error: stopped; the same command goes on with what is left")
+    return failed

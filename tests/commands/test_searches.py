@@ -25,16 +25,16 @@ pathlib.Path("RUNS").open("a").write(f"{seed} {pathlib.Path(os.environ['TRANSFER
 if float(train["lr"]) > 1:
     print("some progress"); sys.exit("error: loss is nan at epoch 1; try a lower one")
 right = round(180 - 20 * abs(math.log10(float(train["lr"])) + 2)) - 20 * (train["optimizer"] == "sgd") - 3 * seed
-pathlib.Path("metrics").mkdir(exist_ok=True)
+pathlib.Path("metrics/evaluate").mkdir(parents=True, exist_ok=True)
 labels = ["cat", "dog"] * 100
-said = [label if i < right else {"cat": "dog", "dog": "cat"}[label] for i, label in enumerate(labels)]
-rows = "".join(f"{label}\\t{answer}\\n" for label, answer in zip(labels, said))
-open("metrics/val_confusion.tsv", "w").write("actual\\tpredicted\\n" + rows)
+predicted = [label if i < right else {"cat": "dog", "dog": "cat"}[label] for i, label in enumerate(labels)]
+rows = "".join(f"{label}\\t{name}\\n" for label, name in zip(labels, predicted))
+open("metrics/evaluate/val_confusion.tsv", "w").write("actual\\tpredicted\\n" + rows)
 open("metrics/fine_tune.json", "w").write(json.dumps({"val": {"accuracy": right / 200}}))
 open("metrics/evaluate.json", "w").write(json.dumps({"accuracy": right / 200, "macro_f1": 0.5, "mva_met": True}))
 open("metrics/subsample.json", "w").write(json.dumps({"val": {"positions_sha256": "abc"}}))
 """
-OUTPUTS = ["val_confusion.tsv", "fine_tune.json", "evaluate.json", "subsample.json"]
+OUTPUTS = ["evaluate/val_confusion.tsv", "fine_tune.json", "evaluate.json", "subsample.json"]
 
 
 @pytest.fixture
