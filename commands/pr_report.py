@@ -39,7 +39,9 @@ def starting_point(root: Path, base: str, head: str) -> tuple[str, str]:
     which = git(root, "log", "-1", "--format=%h of %cs (%s)", found).strip()
     if merge_base:
         return found, f"Compared with {which}, the merge base of {base} and {head}."
-    why = f"is beyond this shallow clone; {DEEPEN}" if is_shallow(root) else "is nowhere in the history"
+    why = (
+        f"is beyond this shallow clone; {DEEPEN}".replace("`", "") if is_shallow(root) else "is nowhere in the history"
+    )
     return found, f"Compared with {base} itself, {which}: the merge base of {base} and {head} {why}."
 
 
