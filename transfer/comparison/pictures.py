@@ -32,7 +32,9 @@ def learning_curves(path: Path, before: Phases, after: Phases, measure: str) -> 
         for when, phases in runs.items()
         if phases
     ]
-    placed = [svg.replace("<svg", f'<svg y="{100 * i / len(drawn):.0f}%"', 1) for i, svg in enumerate(drawn)]
+    placed = [  # 1 pt is not 1 unit
+        svg.replace("<svg", f'<svg y="{HEIGHT * i}"', 1).replace('pt"', '"', 2) for i, svg in enumerate(drawn)
+    ]
     with whole(path) as partial:
         partial.write_text(ALONE.format(height=HEIGHT * len(drawn)) + "".join(placed) + "</svg>\n", encoding="utf-8")
 
