@@ -54,7 +54,9 @@ fresh: install ## Fail, naming each stale stage, if dvc.lock is not what code an
 	@python -m commands.fresh
 
 pushed: install ## Fail if an output that dvc.lock names is not in the DVC remote; needs no data
-	@python -m commands.pushed
+	@dvc remote default
+	@status=$$(dvc data status --not-in-remote --json) && ! grep -q '"not_in_remote"' <<< "$$status" || \
+		{ dvc data status --not-in-remote; exit 1; }
 
 compare: install ## Judge one run against another: make compare A=main B=laptop (experiments or revisions; ARGS="--split val")
 	python -m commands.compare $(or $(A),HEAD) $(or $(B),workspace) $(ARGS)
@@ -90,8 +92,8 @@ bench-limits: install ## Measure the pipeline against what the machine can do (A
 bench-quick: install ## Fail if the pipeline has become a fifth slower than recorded: minutes, nothing to fetch (ARGS="--record")
 	python -m benchmarks.quick $(ARGS)
 
-provenance: install ## Check what a model file says of its origin: make provenance MODEL=models/model.safetensors
-	@python -m commands.provenance $(or $(MODEL),models/model.safetensors)
+provenance: install ## Check what a model package says of its origin: make provenance PACKAGE=models/classifier
+	@python -m commands.provenance $(or $(PACKAGE),models/classifier)
 
 clean-state: install ## List and remove the states of unfinished runs; a running one keeps its own
 	python -m commands.states --remove

@@ -17,7 +17,7 @@ from benchmarks.processes import ROOT
 from benchmarks.run import STATE, show, surroundings
 from benchmarks.settings import read_settings
 from benchmarks.task import Size, make_task
-from commands.ending import exit_with
+from commands.entry_point import exit_with
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_json
 

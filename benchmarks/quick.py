@@ -21,7 +21,7 @@ from benchmarks.run import STATE, in_turn, measure, surroundings
 from benchmarks.settings import read_settings
 from benchmarks.task import Size, make_task
 from commands.demo import write_digits, write_random_weights
-from commands.ending import exit_with
+from commands.entry_point import exit_with
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import sha256_of, write_json
 

@@ -21,7 +21,7 @@ from benchmarks.figures import OURS, between_markers, summarise, table
 from benchmarks.processes import ROOT, run_watched
 from benchmarks.settings import Settings, read_settings
 from benchmarks.task import Size, make_task
-from commands.ending import exit_with
+from commands.entry_point import exit_with
 from transfer.devices.device import best_device, hardware
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import whole, write_json

@@ -9,17 +9,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
 from dvc.dependency import ParamsDependency
 from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.utils.flatten import flatten
 
-from commands.ending import exit_with
+from commands.cached_outputs import LOCK, parse_lock
+from commands.entry_point import exit_with
 from transfer.runtime.errors import DataError
-
-LOCK = "dvc.lock"
 
 
 def recorded_stages(lock: Path) -> set[str]:
@@ -28,12 +26,7 @@ def recorded_stages(lock: Path) -> set[str]:
         text = lock.read_text(encoding="utf-8")
     except OSError:
         raise DataError(f"{LOCK}: no such file, nothing was trained yet; run `dvc repro` and commit it") from None
-    if any(line.startswith(("<<<<<<< ", ">>>>>>> ")) for line in text.splitlines()):
-        raise DataError(f"{LOCK}: holds git's conflict markers; docs/troubleshooting.md has the way out")
-    try:
-        return set(yaml.safe_load(text)["stages"])
-    except (yaml.YAMLError, TypeError, KeyError):
-        raise DataError(f"{LOCK}: damaged; take it from the last commit: git checkout HEAD -- {LOCK}") from None
+    return set(parse_lock(text))
 
 
 def _parameters(dependency: ParamsDependency) -> Iterator[str]:
@@ -44,14 +37,14 @@ def _parameters(dependency: ParamsDependency) -> Iterator[str]:
             yield f"{dependency}: {name} is {after}, was {before}"
 
 
-def causes(stage: PipelineStage, kept_by_dvc: dict[str, Output]) -> Iterator[str]:
+def causes(stage: PipelineStage, cached: dict[str, Output]) -> Iterator[str]:
     """What of a recorded stage is not as recorded. Data is taken as its stage recorded it, whatever lies here."""
     if stage.changed_stage():
         yield "its command changed"
     for dependency in stage.deps:
         if isinstance(dependency, ParamsDependency):
             yield from _parameters(dependency)
-        elif source := kept_by_dvc.get(dependency.fs_path):
+        elif source := cached.get(dependency.fs_path):
             if dependency.hash_info != source.hash_info:
                 yield f"{dependency} is not what stage {source.stage.name} gave"
         else:
@@ -69,9 +62,9 @@ def stale(root: Path) -> tuple[int, list[str]]:
     lines: list[str] = []
     with Repo(str(root)) as repo:
         stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
-        kept = {out.fs_path: out for stage in stages for out in stage.outs if out.use_cache}
+        cached = {out.fs_path: out for stage in stages for out in stage.outs if out.use_cache}
         for stage in stages:
-            found = causes(stage, kept) if stage.name in recorded else ["it has not run yet"]
+            found = causes(stage, cached) if stage.name in recorded else ["it has not run yet"]
             lines += [f"{stage.name}: {cause}" for cause in found]
     return len(stages), lines
 
@@ -81,10 +74,8 @@ def main(root: Path) -> int:
     for line in lines:
         print(f"stale: {line}", file=sys.stderr)
     if lines:
-        print(
-            f"error: {LOCK} is stale; run `dvc repro`, here or by a comment /train, and commit {LOCK} and metrics",
-            file=sys.stderr,
-        )
+        way_out = f"run `dvc repro`, here or by a comment /train, and commit {LOCK}, metrics and report"
+        print(f"error: {LOCK} is stale; {way_out}", file=sys.stderr)
         return 1
     print(f"{LOCK} is fresh: what {stages} stages read is what they last ran with")
     return 0

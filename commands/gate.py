@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from transfer.runtime.errors import DataError, PipelineError
+from commands.entry_point import exit_with
+from transfer.runtime.errors import DataError
 from transfer.runtime.parameters import Group, load_parameters
 
 WEAKEST = 3
@@ -42,8 +43,8 @@ def read_metrics(path: Path) -> Metrics:
         raise DataError(f"{path}: {error.strerror}; run `dvc repro evaluate` first") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        what = f"{place}: {first['msg']}" if place else first["msg"]
+        key = ".".join(map(str, first["loc"]))
+        what = f"{key}: {first['msg']}" if key else first["msg"]
         raise DataError(f"{path}: not the figures of an evaluation ({what}); run `dvc repro evaluate` again") from None
 
 
@@ -67,15 +68,11 @@ def main() -> int:
     parser.add_argument("metrics", type=Path, nargs="?", default=Path("metrics/evaluate.json"), help="%(default)s")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameters (default %(default)s)")
     arguments = parser.parse_args()
-    try:
-        minimum = load_parameters(Parameters, arguments.params).evaluate.minimum_macro_f1
-        met, said = check(read_metrics(arguments.metrics), minimum)
-    except PipelineError as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
-        return 1
-    print(said, file=sys.stdout if met else sys.stderr)
+    minimum = load_parameters(Parameters, arguments.params).evaluate.minimum_macro_f1
+    met, verdict = check(read_metrics(arguments.metrics), minimum)
+    print(verdict, file=sys.stdout if met else sys.stderr)
     return 0 if met else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -14,7 +14,7 @@ from typing import Any
 from dvc.repo import Repo
 from dvc.utils.flatten import flatten
 
-from commands.ending import exit_with
+from commands.entry_point import exit_with
 from commands.revisions import experiments, git, read
 from commands.run_chart import run_chart
 from commands.summary import SHOWN_STAGES

@@ -6,7 +6,6 @@ two. Figures, tables and dvc.lock come from git; the pictures need the files tha
 
 import argparse
 import json
-import subprocess
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -16,76 +15,53 @@ from dvc.exceptions import DvcException
 from dvc.utils.serialize import parse_yaml
 from pydantic import ValidationError
 
-from commands.ending import exit_with
-from commands.revisions import WORKSPACE, git, listed, read, resolve
+from commands.cached_outputs import LOCK, parse_lock
+from commands.entry_point import exit_with
+from commands.revisions import DEEPEN, WORKSPACE, files_in, git, is_shallow, read, resolve, run_git
 from transfer.comparison.changes import SeedSpread
-from transfer.comparison.sections import PICTURES, Run, judged, paired, sections, shortened, verdict
+from transfer.comparison.sections import TEMPLATE, Run, facts, paired
 from transfer.report.evidence import Evidence, read_table
 from transfer.report.page import fill_in
-from transfer.report.sections import Section
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import whole
 
-TEMPLATE = Path(__file__).resolve().parent.parent / "transfer/report/templates/report.md.j2"
 SPREAD = "experiments/seed_spread.json"
 WITH_PICTURES = 'ARGS="--pictures state/pr-report --output state/pr-report.md" draws them.'
 LONGEST = 65_000  # characters; GitHub takes 65,536 in a comment
 MOST_ROWS = (200, 50, 15, 5)  # of a table, the most that leave the report short enough
-DEEPEN = "`git fetch --unshallow` (in actions/checkout: fetch-depth: 0) brings the rest"
-
-
-def is_shallow(root: Path) -> bool:
-    return git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
-
-
-def commit_of(root: Path, name: str) -> str:
-    """The commit of a revision, or the one checked out for the workspace. Exits with one line if there is none."""
-    try:
-        revision = resolve(root, name)
-    except SystemExit as error:
-        raise SystemExit(f"{error}; this clone is shallow: {DEEPEN}" if is_shallow(root) else error.code) from None
-    return git(root, "rev-parse", "HEAD").strip() if revision == WORKSPACE else revision
 
 
 def starting_point(root: Path, base: str, head: str) -> tuple[str, str]:
     """The commit that a change is compared with, and a sentence that says which it is and why."""
-    commits = [commit_of(root, name) for name in (base, head)]
-    command = ["git", "merge-base", *commits]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    found = done.stdout.strip() or commits[0]
+    commits = [resolve(root, "HEAD" if name == WORKSPACE else name) for name in (base, head)]
+    merge_base = run_git(root, "merge-base", *commits).stdout.decode().strip()
+    found = merge_base or commits[0]
     which = git(root, "log", "-1", "--format=%h of %cs (%s)", found).strip()
-    if done.stdout:
+    if merge_base:
         return found, f"Compared with {which}, the merge base of {base} and {head}."
     why = (
-        f"is beyond this shallow clone; {DEEPEN.replace('`', '')}" if is_shallow(root) else "is nowhere in the history"
+        f"is beyond this shallow clone; {DEEPEN}".replace("`", "") if is_shallow(root) else "is nowhere in the history"
     )
     return found, f"Compared with {base} itself, {which}: the merge base of {base} and {head} {why}."
 
 
 def read_run(root: Path, name: str, revision: str) -> Run:
     """What git keeps of a run. Raises DataError naming a file that is not readable."""
-
-    def yaml(path: str) -> dict[str, Any] | None:
-        text = read(root, revision, path)
-        return None if text is None else parse_yaml(text, path)
-
     metrics: dict[str, Any] = {}
     tables: dict[str, list[dict[str, str]]] = {}
-    path = ""
+    path = "params.yaml"
     try:
-        for path in listed(root, revision, "metrics"):
-            file = Path(path)
-            if file.suffix == ".json":
-                metrics[file.stem] = json.loads(read(root, revision, path) or "")
-            elif file.suffix == ".tsv":
-                tables[file.stem] = read_table(read(root, revision, path) or "")
-        path = "params.yaml"
-        parameters = yaml(path) or {}
-        path = "dvc.lock"
-        lock = yaml(path)
-        return Run(Evidence(metrics, tables, parameters), None if lock is None else lock["stages"])
-    except (DvcException, ValueError, KeyError, TypeError) as error:
+        parameters = parse_yaml(read(root, revision, path) or "{}", path)
+        for path in files_in(root, revision, "metrics"):
+            file = Path(path).relative_to("metrics").with_suffix("").as_posix()
+            if path.endswith(".json"):
+                metrics[file] = json.loads(read(root, revision, path) or "")
+            elif path.endswith(".tsv"):
+                tables[file] = read_table(read(root, revision, path) or "")
+    except (DvcException, ValueError) as error:
         raise DataError(f"{path} of {name}: not readable ({error}); run dvc repro there and commit it") from None
+    lock = read(root, revision, LOCK)
+    return Run(Evidence(metrics, tables, parameters), None if lock is None else parse_lock(lock, f"{LOCK} of {name}"))
 
 
 def read_spread(root: Path, revision: str) -> SeedSpread | None:
@@ -97,43 +73,35 @@ def read_spread(root: Path, revision: str) -> SeedSpread | None:
         raise DataError(f"{SPREAD}: not readable ({error.errors()[0]['msg']}); measure the spread again") from None
 
 
-def markdown(content: dict[str, Any], found: list[Section]) -> str:
-    """The report, with as many rows a table as a comment has room for."""
-    text = ""
-    for most in MOST_ROWS:
-        text = fill_in(TEMPLATE, {**content, "sections": [shortened(section, most) for section in found]})
-        if len(text) < LONGEST:
-            break
-    return text
+def markdown(content: dict[str, Any]) -> str:
+    """The report, with as many rows per table as a comment has room for."""
+    texts = (fill_in(TEMPLATE, {**content, "most": most}) for most in MOST_ROWS)
+    return next((text for text in texts if len(text) < LONGEST), fill_in(TEMPLATE, {**content, "most": MOST_ROWS[-1]}))
 
 
 def main(root: Path, base: str, head: str, pictures: Path | None, output: Path | None) -> int:
     revision = resolve(root, head)
     commit, compared_with = starting_point(root, base, head)
     before, after = read_run(root, commit[:7], commit), read_run(root, head, revision)
+    spread = read_spread(root, revision)
     notes, links = None, {}
+    if pictures:
+        from commands.pr_pictures import draw  # which needs torch, and that takes seconds
+
+        drawn, notes = draw(root, pictures, before, after)
+        folder = output.parent if output else Path()
+        links = {name: quote(Path(relpath(path, folder)).as_posix()) for name, path in drawn.items()}
+    content = {
+        "compared_with": compared_with,
+        "pictures": links,
+        "notes": notes,
+        "how_to_draw": f"Not asked for; make pr-report BASE={base} HEAD={head} {WITH_PICTURES}",
+    }
     try:
         comparison = paired(before.evidence, after.evidence)
-        if pictures:
-            from commands.pr_pictures import draw  # which needs torch, and that takes seconds
-
-            notes = draw(root, pictures, before, after)
-            beside = output.parent if output else Path()
-            drawn = {name: pictures / f"{name}.png" for name in PICTURES if (pictures / f"{name}.png").exists()}
-            links = {name: quote(Path(relpath(path, beside)).as_posix()) for name, path in drawn.items()}
-        content = {
-            "title": "Report of the change",
-            "comparison": verdict(before.evidence, after.evidence, comparison),
-            "verdict": judged(before.evidence, after.evidence),
-            "about": compared_with,
-            "pictures": links,
-        }
-        found = sections(before, after, comparison, read_spread(root, revision), notes)
+        text = markdown({**facts(before, after, comparison, spread), **content})
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError(f"metrics or dvc.lock lack or garble something ({error!r}); run dvc repro") from error
-    if not pictures:
-        found.append(Section("Pictures", [f"Not asked for; make pr-report BASE={base} HEAD={head} {WITH_PICTURES}"]))
-    text = markdown(content, found)
     if output:
         with whole(output) as partial:
             partial.write_text(text, encoding="utf-8")

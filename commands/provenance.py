@@ -1,217 +1,149 @@
-"""Check what a model file says of its origin against the repository: `python -m commands.provenance MODEL`.
+"""Check what a model package says of its origin against the repository: `python -m commands.provenance [PACKAGE]`.
 
-Each line is ok, differs, or cannot be checked and why. Exits 1 if something differs.
+PACKAGE is a folder that holds provenance.json and model.safetensors, or one of these two files. Each line is ok,
+differs, or cannot be checked and why. Exits 1 if something differs.
 """
 
 import argparse
 import hashlib
-import shlex
-import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
-from dvc.utils.serialize import parse_yaml
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from commands.ending import exit_with
-from commands.revisions import WORKSPACE, read
-from transfer.data.splits import load_labels
-from transfer.network.backbones import load_backbone
-from transfer.network.classifier import Head, ModelCard, load_card, load_head
-from transfer.network.provenance import Provenance, record_digest
-from transfer.network.tensors import load_tensors
-from transfer.runtime.files import md5_of
+from commands.cached_outputs import LOCK, committed_digest, parse_lock, recorded_outputs
+from commands.entry_point import exit_with
+from commands.revisions import DEEPEN, WORKSPACE, git, is_shallow, read, read_bytes, run_git
+from transfer.comparison.changes import not_run_with, recorded_parameters
+from transfer.report.evidence import leaves
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import md5_of, sha256_of
 
-DIRTY = "-dirty"
+MODEL, PROVENANCE = "model.safetensors", "provenance.json"
+OK, DIFFERS, UNCHECKED = "ok", "differs", "cannot be checked"
 
 
-@dataclass(frozen=True)
-class Line:
-    """What was checked, how it came out, and what speaks for it or against."""
+class Provenance(BaseModel):
+    """What a package says: the commit it was made on, or why that is none or not all, and what it was made of."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    revision: str | None
+    revision_reason: str | None = None
+    model_md5: str
+    model_sha256: str
+    parameters: dict[str, Any]
+    metrics: dict[str, str]  # SHA-256 by path from the root
+
+
+class Line(NamedTuple):
     what: str
-    outcome: Literal["ok", "differs", "cannot be checked"]
+    outcome: str
     why: str
 
 
-@dataclass(frozen=True)
 class Record:
-    """What dvc.lock of a commit, or of the workspace, records of a stage."""
+    """A dvc.lock that names the model, and the revision that it is from."""
 
-    where: str
-    deps: dict[str, str]
-    outs: dict[str, str]
-    params: dict[str, Any]
-    options: dict[str, str]
+    def __init__(self, revision: str, text: str) -> None:
+        self.revision, self.where = revision, f"{LOCK} of {revision}"
+        self.stages = parse_lock(text, self.where)
+        self.outputs = {path: output.md5 for path, output in recorded_outputs(self.stages).items()}
+        self.inputs = [(dep["path"], dep["md5"]) for entry in self.stages.values() for dep in entry.get("deps", [])]
 
-    def digest(self) -> str:
-        return record_digest(self.deps.values(), self.params)
-
-
-def git(root: Path, *arguments: str) -> bytes | None:
-    """What a git command prints, None if it fails."""
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
-    return None if done.returncode else done.stdout
+    def other_parameters(self, parameters: dict[str, Any]) -> list[str]:
+        """Names of those that a stage was run with another value of, or that no stage was run with."""
+        unknown = dict(leaves(parameters)).keys() - recorded_parameters(self.stages).keys()
+        return sorted({*not_run_with(parameters, self.stages), *unknown})
 
 
-def record_of(root: Path, where: str, stage: str) -> Record | None:
-    text = read(root, where, "dvc.lock")
-    entry = (parse_yaml(text, "dvc.lock").get("stages") or {}).get(stage) if text else None
-    if entry is None:
-        return None
-    words = shlex.split(entry["cmd"])
-    deps, outs = ({one["path"]: one["md5"] for one in entry.get(kind, [])} for kind in ("deps", "outs"))
-    params = {key: value for group in entry.get("params", {}).values() for key, value in group.items()}
-    options = {a[2:].replace("-", "_"): b for a, b in pairwise(words) if a.startswith("--")}
-    return Record(where, deps, outs, params, options)
+def open_package(path: Path) -> tuple[Path, Provenance]:
+    """The folder and what it says. Raises DataError if this is no package."""
+    folder = path.parent if path.name in (MODEL, PROVENANCE) else path
+    if missing := [name for name in (MODEL, PROVENANCE) if not (folder / name).is_file()]:
+        raise DataError(f"{path}: no model package, {missing[0]} is missing; `dvc pull models/classifier` brings one")
+    try:
+        return folder, Provenance.model_validate_json((folder / PROVENANCE).read_bytes())
+    except ValidationError as error:
+        why = " ".join(str(error).split("\n")[1:3])
+        raise DataError(f"{folder / PROVENANCE}: not readable ({why}); fetch the package again") from None
 
 
-def find_record(root: Path, md5: str, provenance: Provenance) -> tuple[Record | None, bool]:
-    """The record of the stage that names the file among its outputs, and True; else the likeliest, and False.
-
-    Looked for in the workspace, in HEAD, in the model's revision, and in every commit, tag or experiment of
-    the repository whose dvc.lock has the digest.
-    """
-    revision = (provenance.revision or "").removesuffix(DIRTY)
-    others = (git(root, "log", "--all", "--format=%H", "-S", md5, "--", "dvc.lock") or b"").decode().split()
-    found = [record_of(root, where, provenance.stage) for where in (WORKSPACE, "HEAD", revision, *others) if where]
-    records = [record for record in found if record]
-    for record in records:
-        if md5 in record.outs.values():
-            return record, True
-    likeliest = sorted(records, key=lambda record: record.digest() != provenance.lock_sha256)
-    return (likeliest[0] if likeliest else None), False
+def find_record(root: Path, about: Provenance) -> Record | None:
+    """The dvc.lock, here or in any commit or experiment, that names the model and fits its parameters best."""
+    others = git(root, "log", "--all", "--format=%H", "-S", about.model_md5, "--", LOCK).split()
+    revisions = [WORKSPACE, "HEAD", *([about.revision] if about.revision else []), *others]
+    locks = ((revision, text) for revision in revisions if (text := read(root, revision, LOCK)))
+    records = [record for record in (Record(*lock) for lock in locks) if about.model_md5 in record.outputs.values()]
+    return min(records, key=lambda record: len(record.other_parameters(about.parameters)), default=None)
 
 
-def check_record(md5: str, provenance: Provenance, record: Record | None, fits: bool) -> Iterator[Line]:
-    """The file itself, each input, and the digest over all of them."""
-    if record is None:
-        why = f"no dvc.lock with stage {provenance.stage} in the workspace, HEAD or the model's revision"
-        for what in ("file", *(f"input {name}" for name in provenance.inputs), "lock digest"):
-            yield Line(what, "cannot be checked", why)
-        return
-    where = f"dvc.lock of {record.where}"
-    if fits:
-        (path,) = (path for path, digest in record.outs.items() if digest == md5)
-        yield Line("file", "ok", f"md5 {md5} is {path} in {where}")
+def compared(what: str, others: Iterable[str], where: str) -> Line:
+    named = ", ".join(others)
+    return Line(what, DIFFERS if named else OK, f"other than in {where}: {named}" if named else f"as in {where}")
+
+
+def check_record(root: Path, about: Provenance, record: Record) -> Iterator[Line]:
+    """The inputs of each stage, the parameters and the metrics, by the dvc.lock that names the model."""
+    yield Line("record", OK, f"{record.where} names the model")
+    others = {path for path, md5 in record.inputs if record.outputs.get(path, md5) != md5}
+    yield compared("inputs of the stages", sorted(others), f"the outputs of {record.where}")
+    yield compared("parameters", record.other_parameters(about.parameters), record.where)
+    contents = {path: read_bytes(root, record.revision, path) or b"" for path in about.metrics}
+    others = {path for path, digest in about.metrics.items() if hashlib.sha256(contents[path]).hexdigest() != digest}
+    yield compared("metrics", sorted(others), record.revision)
+
+
+def check_revision(root: Path, about: Provenance, record: Record | None) -> Iterator[Line]:
+    """Whether the commit is there, and holds the code that dvc.lock records."""
+    if about.revision is None:
+        yield Line("revision", UNCHECKED, about.revision_reason or "the package names none")
+    elif run_git(root, "cat-file", "-e", f"{about.revision}^{{commit}}").returncode:
+        why = DEEPEN if is_shallow(root) else "rebased, squashed or not pushed"
+        yield Line("revision", UNCHECKED, f"{about.revision} is not in this repository: {why}")
     else:
-        yield Line("file", "differs", f"md5 {md5} is no output of {provenance.stage} in any dvc.lock of the repository")
-    for name, digest in provenance.inputs.items():
-        path = record.options.get(name, "")
-        if record.deps.get(path) == digest:
-            yield Line(f"input {name}", "ok", f"md5 {digest} is {path} in {where}")
+        is_ancestor = run_git(root, "merge-base", "--is-ancestor", about.revision, "HEAD").returncode == 0
+        yield Line("revision", OK, f"{about.revision} is here" + (", an ancestor of HEAD" if is_ancestor else ""))
+        if about.revision_reason or record is None:
+            yield Line("code", UNCHECKED, about.revision_reason or "no dvc.lock to compare it with")
         else:
-            yield Line(
-                f"input {name}", "differs", f"md5 {digest}, {where} has {record.deps.get(path)} for {path or name}"
-            )
-    same = record.digest() == provenance.lock_sha256
-    yield Line("lock digest", "ok" if same else "differs", f"{provenance.lock_sha256}, {where} gives {record.digest()}")
+            yield compared("code", other_code(root, about.revision, record), record.where)
 
 
-def check_revision(root: Path, provenance: Provenance, record: Record | None) -> Iterator[Line]:
-    """The commit, and whether its code and parameters are those that dvc.lock records."""
-    if provenance.revision is None:
-        yield Line("revision", "cannot be checked", "the file names none; it was made outside git")
-        return
-    revision = provenance.revision.removesuffix(DIRTY)
-    if git(root, "cat-file", "-e", f"{revision}^{{commit}}") is None:
-        shallow = (git(root, "rev-parse", "--is-shallow-repository") or b"").strip() == b"true"
-        why = "git fetch --unshallow brings it, if it is there" if shallow else "rebased, squashed or not pushed"
-        yield Line("revision", "cannot be checked", f"{revision} is not in this repository: {why}")
-        return
-    ancestor = git(root, "merge-base", "--is-ancestor", revision, "HEAD") is not None
-    yield Line("revision", "ok", f"{revision} is {'an' if ancestor else 'a commit here, but no'} ancestor of HEAD")
-    if provenance.revision.endswith(DIRTY):
-        why = "code or parameters differed from that commit, as in an experiment; the lock digest covers them"
-        yield Line("code and parameters", "cannot be checked", why)
-    elif record is None:
-        yield Line("code and parameters", "cannot be checked", f"no dvc.lock with stage {provenance.stage}")
-    else:
-        others = others_than_at(root, revision, record)
-        why = f"at {revision} other than in dvc.lock of {record.where}: {', '.join(others)}"
-        same = f"{revision} has those of dvc.lock of {record.where}"
-        yield Line("code and parameters", "differs" if others else "ok", why if others else same)
+def other_code(root: Path, revision: str, record: Record) -> Iterator[str]:
+    """Files and folders that stages read, and none wrote, whose digest in a commit is not that of the record."""
+    with Repo(str(root)) as repo, repo.switch(revision):
+        for path, md5 in dict(record.inputs).items():
+            written = any(f"{output}/".startswith(f"{path}/") for output in record.outputs)
+            if not written and committed_digest(repo, path) != md5:
+                yield path
 
 
-def others_than_at(root: Path, revision: str, record: Record) -> list[str]:
-    """Modules and parameters of a record that are not the same in a commit."""
-    modules = [path for path in record.deps if path.endswith(".py")]
-    contents = {path: git(root, "show", f"{revision}:./{path}") or b"" for path in modules}
-    others = [path for path in modules if hashlib.md5(contents[path]).hexdigest() != record.deps[path]]
-    there = parse_yaml(read(root, revision, "params.yaml") or "{}", "params.yaml")
-    for name, value in record.params.items():
-        group = there
-        for part in name.split("."):
-            group = group.get(part) if isinstance(group, dict) else None
-        if record_digest([], {name: group}) != record_digest([], {name: value}):
-            others.append(name)
-    return others
+def check(root: Path, package: Path) -> list[Line]:
+    """A line for each thing that a package says. Raises DataError if it is none."""
+    folder, about = open_package(package)
+    digests, recorded = (md5_of(folder / MODEL), sha256_of(folder / MODEL)), (about.model_md5, about.model_sha256)
+    lines = [Line("model", OK if digests == recorded else DIFFERS, f"md5 {digests[0]}, sha256 {digests[1]}")]
+    try:
+        if record := find_record(root, about):
+            lines += check_record(root, about, record)
+        else:
+            lines.append(Line("record", UNCHECKED, f"no {LOCK} in this repository names md5 {about.model_md5}"))
+        return [*lines, *check_revision(root, about, record)]
+    except (DataError, DvcException) as error:
+        return [*lines, Line("repository", UNCHECKED, " ".join(str(error).split()))]
 
 
-def check_content(root: Path, about: Head | ModelCard, record: Record | None) -> Iterator[Line]:
-    """Class names against the training split's, architecture and preprocessing against the backbone's."""
-    path, why = file_of(root, about.provenance, record, "train_split")
-    if path is None:
-        yield Line("classes", "cannot be checked", why)
-    else:
-        classes = load_labels(path)[1]
-        same = classes == about.classes
-        why = f"{', '.join(about.classes)}; {path.relative_to(root)} has " + (
-            "the same" if same else ", ".join(classes)
-        )
-        yield Line("classes", "ok" if same else "differs", why)
-    path, why = file_of(root, about.provenance, record, "backbone")
-    if isinstance(about, Head):
-        path, why = None, "a head has none: it takes the backbone's features"
-    if path is None or isinstance(about, Head):
-        yield Line("preprocessing", "cannot be checked", why)
-        return
-    backbone = load_backbone(path)
-    there = (backbone.architecture, backbone.preprocessing)
-    same = there == (about.architecture, about.preprocessing)
-    said = f"{about.architecture}, {about.preprocessing}; {path.relative_to(root)} has "
-    yield Line("preprocessing", "ok" if same else "differs", said + ("the same" if same else f"{there[0]}, {there[1]}"))
-
-
-def file_of(root: Path, provenance: Provenance, record: Record | None, name: str) -> tuple[Path | None, str]:
-    """The file that was input `name`, if it is here, or why it is not."""
-    if record is None or name not in record.options:
-        return None, f"no dvc.lock with stage {provenance.stage} says where its {name} lies"
-    path = root / record.options[name]
-    if not path.is_file():
-        return None, f"{record.options[name]} is not here; dvc pull brings it"
-    if md5_of(path) != provenance.inputs.get(name):
-        return None, f"{record.options[name]} is here, but not the one that the model was made of"
-    return path, ""
-
-
-def check(root: Path, model: Path) -> tuple[Head | ModelCard, list[Line]]:
-    """What a model file says, and a line for each thing. Raises WeightsError if it holds no model with provenance."""
-    is_head = "shape" in load_tensors(model)[1]
-    about = load_head(model) if is_head else load_card(model)
-    md5, provenance = md5_of(model), about.provenance
-    record, fits = find_record(root, md5, provenance)
-    lines = [
-        *check_record(md5, provenance, record, fits),
-        *check_revision(root, provenance, record),
-        *check_content(root, about, record),
-    ]
-    return about, lines
-
-
-def main(root: Path, model: Path) -> int:
-    about, lines = check(root, model)
-    kind = "a head" if isinstance(about, Head) else f"a {about.architecture} for images of {about.size_px} pixels"
-    print(f"{model}: {kind} of {len(about.classes)} classes, written by stage {about.provenance.stage}")
-    for line in lines:
-        print(f"{line.outcome:<17}  {line.what}: {line.why}")
-    return 1 if any(line.outcome == "differs" for line in lines) else 0
+def main(root: Path, package: Path) -> int:
+    lines = check(root, package)
+    print(*(f"{line.outcome:<17}  {line.what}: {line.why}" for line in lines), sep="\n")
+    return 1 if any(line.outcome == DIFFERS for line in lines) else 0
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m commands.provenance", description=__doc__)
-    parser.add_argument("model", type=Path, help="a file such as models/model.safetensors")
+    parser.add_argument("package", type=Path, nargs="?", default=Path("models/classifier"), help="%(default)s")
     arguments = parser.parse_args()
-    exit_with(lambda: main(Path(), arguments.model))
+    exit_with(lambda: main(Path(), arguments.package))

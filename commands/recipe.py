@@ -10,7 +10,7 @@ import itertools
 import json
 from pathlib import Path
 
-from commands.ending import exit_with
+from commands.entry_point import exit_with
 from commands.overrides import flat, quoted_set_param, read_recipe, recipe_names
 from commands.revisions import experiments, read
 from commands.summary import SHOWN_STAGES, metrics_table, times_table

@@ -1,52 +1,78 @@
-"""Files of a git revision or a DVC experiment, read without checking it out."""
+"""Files of a git revision or a DVC experiment, read without checking it out.
+
+Paths are from the project's root, which may be a sub-directory of a larger git repository.
+"""
 
 import subprocess
 from pathlib import Path
 
+from transfer.runtime.errors import DataError
+
 WORKSPACE = "workspace"
+LIST = "`dvc exp list --all` and `git branch --all` list what there is"
+DEEPEN = "`git fetch --unshallow` (in actions/checkout: fetch-depth: 0) brings the rest"
+
+
+def run_git(root: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", *arguments], cwd=root, input=stdin, capture_output=True, check=False)
+
+
+def git_bytes(root: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+    """What a git command prints. Raises DataError with git's own reason if it fails."""
+    done = run_git(root, *arguments, stdin=stdin)
+    if done.returncode:
+        reason = " ".join(done.stderr.decode(errors="replace").split()) or f"exit status {done.returncode}"
+        raise DataError(f"git {arguments[0]}: {reason}; nothing was read, see what `git status` says here")
+    return done.stdout
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What a git command prints. Exits with git's own line if it fails."""
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"error: {(done.stderr.strip().splitlines() or ['git failed'])[-1]}")
-    return done.stdout
+    """`git_bytes` as text."""
+    return git_bytes(root, *arguments).decode()
+
+
+def is_shallow(root: Path) -> bool:
+    return git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
 
 
 def experiments(root: Path) -> dict[str, str]:
     """Commit of each DVC experiment by name; DVC keeps them as refs/exps/<aa>/<base>/<name>."""
-    listed = git(root, "for-each-ref", "--format=%(refname:lstrip=4) %(objectname)", "refs/exps/*/*/*")
-    return dict(line.split(" ") for line in listed.splitlines())
+    found = git(root, "for-each-ref", "--format=%(refname:lstrip=4) %(objectname)", "refs/exps/*/*/*")
+    return dict(line.split(" ") for line in found.splitlines())
 
 
 def resolve(root: Path, name: str) -> str:
-    """The commit of an experiment, branch, tag or commit. Exits with one line if there is none of that name."""
+    """The commit of an experiment, branch, tag or commit; WORKSPACE stays. Raises DataError if there is none."""
     if name == WORKSPACE:
         return name
     if (known := experiments(root)).get(name):
         return known[name]
-    command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = run_git(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     if done.returncode:
-        raise SystemExit(
-            f"error: {name}: no such experiment or revision; `dvc exp list --all` and `git branch` list what there is"
-        )
-    return done.stdout.strip()
+        way_out = f"this clone is shallow, and {DEEPEN}" if is_shallow(root) else LIST
+        raise DataError(f"{name}: no such experiment or revision; {way_out}")
+    return done.stdout.decode().strip()
+
+
+def read_bytes(root: Path, revision: str, path: str) -> bytes | None:
+    """A file's content in a revision or the workspace; None if there is no such file."""
+    if revision == WORKSPACE:
+        return (root / path).read_bytes() if (root / path).is_file() else None
+    # Unlike `git show`, it tells a missing file from a git that fails.
+    header, _, content = git_bytes(root, "cat-file", "--batch", stdin=f"{revision}:./{path}\n".encode()).partition(
+        b"\n"
+    )
+    return content[:-1] if header.split()[1:2] == [b"blob"] else None
 
 
 def read(root: Path, revision: str, path: str) -> str | None:
-    """A file's text in a revision or the workspace, or None if it is not there."""
-    if revision == WORKSPACE:
-        file = root / path
-        return file.read_text(encoding="utf-8") if file.is_file() else None
-    command = ["git", "show", f"{revision}:{path}"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    return None if done.returncode else done.stdout
+    """A file's text in a revision or the workspace; None if there is no such file."""
+    content = read_bytes(root, revision, path)
+    return None if content is None else content.decode()
 
 
-def listed(root: Path, revision: str, folder: str) -> list[str]:
-    """Paths of the files right in a folder of a revision or the workspace; none if it is not there."""
+def files_in(root: Path, revision: str, folder: str) -> list[str]:
+    """Paths of all files in a folder of a revision or the workspace, at any depth; none if there is no such folder."""
     if revision == WORKSPACE:
-        return sorted(f"{folder}/{path.name}" for path in (root / folder).glob("*") if path.is_file())
-    return git(root, "ls-tree", "-z", "--name-only", revision, f"{folder}/").split("\0")[:-1]
+        return sorted(path.relative_to(root).as_posix() for path in (root / folder).rglob("*") if path.is_file())
+    return git(root, "ls-tree", "-r", "-z", "--name-only", revision, f"{folder}/").split("\0")[:-1]

@@ -1,70 +1,53 @@
 """Hash DVC's cache and the pipeline's outputs anew and name each file that changed: `python -m commands.verify`.
 
 DVC itself trusts a read-only file in its cache, and a file whose time and size it remembers, without
-hashing it. Exits 1 if a file is damaged. A missing one is no damage: `dvc pull` or `dvc repro` brings it.
+hashing it. Exits 1 if a file is damaged. A missing one is no damage: `dvc pull` or `dvc repro` brings it. Nor is
+one of another run, as after `git checkout` without `dvc checkout`.
 """
 
-import json
 import sys
 from pathlib import Path
 
-import yaml
-from dvc.repo import Repo
 from tqdm import tqdm
 
-from transfer.runtime.files import md5_of
+from commands.cached_outputs import LOCK, cache_folder, digest_of, parse_lock, recorded_files
+from commands.entry_point import exit_with
 
-
-def recorded_outputs(lock: Path) -> dict[Path, tuple[str, str]]:
-    """Each output, file or folder, that dvc.lock records: its path from the root, with its stage and MD5."""
-    if not lock.exists():
-        return {}
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
-    return {Path(out["path"]): (name, out["md5"]) for name, entry in stages.items() for out in entry.get("outs", [])}
-
-
-def recorded_files(lock: Path, cache: Path) -> dict[Path, tuple[str, str]]:
-    """`recorded_outputs` with what is in a folder, which the cache records; without that, or damaged, it stays one."""
-    found: dict[Path, tuple[str, str]] = {}
-    for path, (name, digest) in recorded_outputs(lock).items():
-        listing = cache / digest[:2] / digest[2:]
-        if digest.endswith(".dir") and listing.is_file() and md5_of(listing) == digest.removesuffix(".dir"):
-            inside = json.loads(listing.read_text(encoding="utf-8"))
-            found |= {path / file["relpath"]: (name, file["md5"]) for file in inside}
-        else:
-            found[path] = (name, digest)
-    return found
+MEND = "delete it, then dvc pull or dvc repro"
 
 
 def main(root: Path) -> int:
-    with Repo(str(root)) as repo:
-        cache = Path(repo.cache.local.path)
-    outputs = recorded_files(root / "dvc.lock", cache)
+    cache, lock = cache_folder(root), root / LOCK
+    stages = parse_lock(lock.read_text(encoding="utf-8")) if lock.exists() else {}
+    recorded = recorded_files(stages, cache)
     # Of two outputs with one content the first is named, which the other was copied from.
-    holders = {digest: f"{path} of stage {stage}" for path, (stage, digest) in reversed(outputs.items())}
+    owners = {output.md5: f"{path} of stage {output.stage}" for path, output in reversed(recorded.items())}
     cached = sorted(path for path in cache.glob("[0-9a-f][0-9a-f]/*") if path.is_file())
-    present = [path for path in outputs if (root / path).is_file()]
-    damaged = []
+    present = [path for path in recorded if (root / path).exists()]
+    damaged, other, contents = [], [], set()
     with tqdm(total=len(cached) + len(present), unit="file", disable=None, leave=False) as progress:
         for path in cached:
             name = path.parent.name + path.name
-            if md5_of(path) != name.removesuffix(".dir"):
-                damaged.append(f"{path}: damaged in the cache ({holders.get(name, 'of an earlier run')})")
+            if digest_of(path) == name.removesuffix(".dir"):
+                contents.add(name)
+            else:
+                damaged.append(f"{path}: damaged in the cache ({owners.get(name, 'of an earlier run')})")
             progress.update()
         for path in present:
-            stage, digest = outputs[path]
-            if md5_of(root / path) != digest:
-                damaged.append(f"{path}: not what stage {stage} wrote")
+            digest, output = digest_of(root / path), recorded[path]
+            if digest != output.md5 and digest in contents:
+                other.append(path)
+            elif digest != output.md5:
+                damaged.append(f"{path}: not what stage {output.stage} wrote")
             progress.update()
     for line in damaged:
-        print(f"{line}; delete it, then dvc pull or dvc repro", file=sys.stderr)
-    missing = len(outputs) - len(present)
-    print(
-        f"{len(cached)} files of the cache and {len(present)} outputs hashed: {len(damaged)} damaged"
-        + (f"; {missing} outputs are not here" if missing else "")
-    )
+        print(f"{line}; {MEND}", file=sys.stderr)
+    for path in other:
+        print(f"{path}: of another run, and whole; dvc checkout brings the one that dvc.lock names")
+    counts = [f"{len(damaged)} damaged", f"{len(other)} of another run", f"{len(recorded) - len(present)} missing"]
+    print(f"{len(cached)} files of the cache and {len(present)} outputs hashed: {', '.join(counts)}")
     return 1 if damaged else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path()))
+    exit_with(lambda: main(Path()))

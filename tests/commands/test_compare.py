@@ -19,13 +19,15 @@ def git(folder: Path, *arguments: str) -> str:
 
 def write_run(folder: Path, right: int, test_images: str = "abc") -> None:
     """Metrics of a run that has the first `right` of 100 images right."""
-    (folder / "metrics").mkdir(exist_ok=True)
+    (folder / "metrics/evaluate").mkdir(parents=True, exist_ok=True)
     labels = np.arange(100) % 2
     predicted = np.where(np.arange(100) < right, labels, 1 - labels)
-    rows = [f"{NAMES[label]}\t{NAMES[answer]}\n" for label, answer in zip(labels, predicted, strict=True)]
-    (folder / "metrics/confusion.tsv").write_text("actual\tpredicted\n" + "".join(rows), encoding="utf-8")
-    mended = [f"{NAMES[label]}\t{NAMES[label]}\n" for label in labels]
-    (folder / "metrics/val_confusion.tsv").write_text("actual\tpredicted\n" + "".join(mended), encoding="utf-8")
+    rows = [f"{NAMES[label]}\t{NAMES[other]}\n" for label, other in zip(labels, predicted, strict=True)]
+    (folder / "metrics/evaluate/confusion.tsv").write_text("actual\tpredicted\n" + "".join(rows), encoding="utf-8")
+    all_right = [f"{NAMES[label]}\t{NAMES[label]}\n" for label in labels]
+    (folder / "metrics/evaluate/val_confusion.tsv").write_text(
+        "actual\tpredicted\n" + "".join(all_right), encoding="utf-8"
+    )
     splits = {"test": {"positions_sha256": test_images}, "val": {"positions_sha256": "always these"}}
     (folder / "metrics/subsample.json").write_text(json.dumps(splits), encoding="utf-8")
 
@@ -61,7 +63,7 @@ def test_an_experiment_against_a_branch(repository: Path) -> None:
     assert verdict.startswith("A = main, B = idea, test split: accuracy 70.0 → 90.0, +20.0 points, 95 % interval ")
     assert verdict.endswith("McNemar p < 0.001: better")
     assert "| accuracy | 70.0 | 90.0 | +20.0 |" in done.stdout
-    assert rest[-1] == "Of 100 images B mended 20 errors of A and made 0 new."
+    assert rest[-1] == "Of 100 images, B fixes 20 errors of A and makes 0 new."
 
 
 def test_the_workspace_against_the_last_commit(repository: Path) -> None:
@@ -70,7 +72,7 @@ def test_the_workspace_against_the_last_commit(repository: Path) -> None:
     assert "no difference is shown" in compare(repository, "main", "HEAD").stdout
 
 
-def test_the_validation_split_has_answers_of_its_own(repository: Path) -> None:
+def test_the_validation_split_has_predictions_of_its_own(repository: Path) -> None:
     done = compare(repository, "main", "idea", "--split", "val")
     assert done.stdout.splitlines()[0].startswith("A = main, B = idea, val split: accuracy 100.0 → 100.0, +0.0 points")
     assert done.stdout.splitlines()[0].endswith("no difference is shown")
@@ -81,8 +83,8 @@ def test_the_validation_split_has_answers_of_its_own(repository: Path) -> None:
     ("second", "line"),
     [
         ("nowhere", "error: nowhere: no such experiment or revision; "),
-        ("empty", "error: empty: holds no metrics/confusion.tsv; "),
-        ("other", "error: main and other were asked about other images of the test split; "),
+        ("empty", "error: empty: holds no metrics/evaluate/confusion.tsv; "),
+        ("other", "error: main and other predicted different images of the test split; "),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(repository: Path, second: str, line: str) -> None:

@@ -1,105 +1,23 @@
-"""`make pr-report` on real git repositories: every case that a pull request can be in, and its pictures."""
+"""`make pr-report` on real git repositories: every case that a pull request can be in."""
 
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
-import torch
-import yaml
 from dvc.repo import Repo
+from dvc.utils.serialize import dump_yaml, load_yaml
 from markdown_it import MarkdownIt
-from sklearn.datasets import load_digits
-from torchvision.models import resnet18
-from transfer.network.provenance import Provenance
 
 from commands.pr_report import LONGEST, main
-from commands.verify import md5_of
-from tests.transfer.report.healthy_run import curve
-from transfer.data.splits import Split, save_split
-from transfer.network.backbones import Preprocessing
-from transfer.network.classifier import Classifier, HeadShape, ModelCard, build_head, save_model
+from tests.commands.runs import SPLIT, digits, start, write_run
+from tests.commands.toy import commit, git
+from transfer.data.splits import save_split
 from transfer.runtime.errors import DataError
-from transfer.runtime.files import ROOT, write_json, write_tsv
-
-CLASSES = ("zero|0", "*one*", "<two>")  # special to Markdown, tables and HTML
-IMAGES = 60
-KEPT = ("data/splits/test.npz", "data/resized/test.npy", "models/model.safetensors")
-DVC_FILES = {
-    ".dvc/config": "[core]\n    analytics = false\n",
-    ".dvc/.gitignore": "/cache\n/tmp\n",
-    ".gitignore": "/data/\n/models/\n/drawn/\n",
-    "dvc.yaml": "metrics: [metrics/evaluate.json, metrics/fine_tune.json]\nparams: [params.yaml]\n",
-}
-
-
-def git(folder: Path, *arguments: str) -> str:
-    person = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
-    return subprocess.run(["git", *person, *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
-
-
-def commit(folder: Path, message: str) -> str:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
-    return git(folder, "rev-parse", "--short", "HEAD").strip()
-
-
-def write_run(folder: Path, right: int, lr: float, stage: str = "fine_tune", test_images: str = "abc") -> None:
-    """What git keeps of a run with the first `right` answers right and DVC's files as they lie there."""
-    labels = digits().labels
-    said = np.where(np.arange(IMAGES) < right, labels, (labels + 1) % 3)
-    named = np.array(CLASSES)
-    answers = [{"actual": a, "predicted": b} for a, b in zip(named[labels], named[said], strict=True)]
-    write_tsv(folder / "metrics/confusion.tsv", answers)
-    write_tsv(folder / "metrics/fine_tune.tsv", curve(1, (0.5, 0.5), (0.8, right / IMAGES)))
-    per_class = {name: {"f1": float((said == labels)[labels == i].mean())} for i, name in enumerate(CLASSES)}
-    accuracy = right / IMAGES
-    scores = {"accuracy": accuracy, "macro_f1": accuracy, "mva_met": accuracy >= 0.65, "per_class": per_class}
-    write_json(folder / "metrics/evaluate.json", scores)
-    write_json(folder / "metrics/fine_tune.json", {"val": {"accuracy": accuracy}, "epochs": 2})
-    write_json(folder / "metrics/subsample.json", {"test": {"images": IMAGES, "positions_sha256": test_images}})
-    grad_cam = {"method": "gradcam", "layer": None, "min_map_px": 4, "batch_size": 8, "examples": 1}
-    parameters = {"train": {"lr": lr}, "evaluate": {"minimum_macro_f1": 0.65}, "grad_cam": grad_cam}
-    (folder / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
-    outs = [{"path": path, "hash": "md5", "md5": md5_of(folder / path)} for path in KEPT if (folder / path).exists()]
-    lock = {stage: {"cmd": "train", "params": {"params.yaml": {"train.lr": lr}}, "outs": outs}}
-    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}), encoding="utf-8")
-
-
-def digits() -> Split:
-    """Handwritten zeros, ones and twos, as a test split."""
-    pixels, target = load_digits(n_class=3, return_X_y=True)
-    small = np.rint(pixels.reshape(-1, 8, 8)[:IMAGES] * (255 / 16)).astype(np.uint8)
-    large = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_CUBIC) for image in small])
-    return Split(np.repeat(large[..., None], 3, 3), target[:IMAGES].astype(np.uint8), np.arange(IMAGES), CLASSES)
-
-
-ORIGIN = Provenance("fine_tune", {}, "ab" * 32)
-
-
-def write_model(folder: Path, seed: int) -> None:
-    """A ResNet-18 with random weights, for images of 64 pixels."""
-    torch.manual_seed(seed)
-    backbone = resnet18()
-    backbone.fc = torch.nn.Identity()  # type: ignore[assignment]
-    shape = HeadShape(512, (), False, 0.0, 3)
-    card = ModelCard("resnet18", shape, CLASSES, Preprocessing((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)), 64, ORIGIN)
-    save_model(folder / KEPT[2], Classifier(backbone, build_head(shape)), card)
-
-
-def start(folder: Path) -> Path:
-    """A repository of which nothing is evaluated yet."""
-    for name, text in DVC_FILES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    return folder
+from transfer.runtime.files import ROOT, write_json
 
 
 @pytest.fixture
@@ -165,12 +83,12 @@ def test_a_change_is_judged_against_the_merge_base(repository: Path, capsys: pyt
         "Stages that ran",
         "Classes",
         "Learning curves",
-        "Answers that changed",
+        "Predictions that changed",
         "Pictures",
     ]
     assert headings == order
     assert rows(text, "Stages that ran") == [["fine_tune", "parameters: train.lr", ""]]
-    assert "Of 60 test images 18 are newly right and 0 newly wrong." in text
+    assert "Of 60 test images, 18 are newly right and 0 newly wrong." in text
     assert 'BASE=main HEAD=workspace ARGS="--pictures' in text
     assert report(repository, capsys, "main", "idea").splitlines()[2] == verdict
 
@@ -205,7 +123,6 @@ def test_the_noise_between_seeds_is_told_where_it_is_recorded(
 ) -> None:
     assert "is not recorded (experiments/seed_spread.json)" in report(repository, capsys)
     spread = {"metrics": {"accuracy": {"mean": 0.5, "std": 0.1}, "macro_f1": {"mean": 0.5, "std": 0.11}}}
-    (repository / "searches").mkdir()
     write_json(repository / "experiments/seed_spread.json", {**spread, "seeds": [0, 1, 2], "recipe": "laptop"})
     found = {row[0]: row[4] for row in rows(report(repository, capsys), "Metrics")}
     assert found["evaluate.accuracy"] == "beyond the noise between seeds"  # 0.3 against 2 √2 × 0.1
@@ -226,7 +143,9 @@ def test_a_base_that_was_never_run_is_no_baseline(tmp_path: Path, capsys: pytest
     assert rows(text, "Stages that ran") == [["fine_tune", "new", ""]]
     assert {row[3] for row in rows(text, "Metrics")} == {"new"}
     commit(folder, "Run")
-    assert "**No verdict: the change holds no confusion.tsv" in report(folder, capsys, "HEAD", "HEAD~1")
+    assert "**No verdict: the change holds no metrics/evaluate/confusion.tsv" in report(
+        folder, capsys, "HEAD", "HEAD~1"
+    )
 
 
 def test_a_run_that_changed_nothing(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,12 +154,12 @@ def test_a_run_that_changed_nothing(repository: Path, capsys: pytest.CaptureFixt
     assert ": no difference is shown.**" in text
     assert "Nothing changed: all 10 figures are the same." in text
     assert "No parameter changed." in text
-    assert "None: dvc.lock says of every stage what it said before." in text
+    assert "None: dvc.lock records the same of every stage as before." in text
 
 
 def test_a_renamed_stage_is_known_by_what_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = start(tmp_path)
-    save_split(folder / KEPT[0], digits())
+    save_split(folder / SPLIT, digits())
     write_run(folder, 30, 0.1)
     commit(folder, "Base")
     write_run(folder, 30, 0.1, stage="train|all")
@@ -251,11 +170,11 @@ def test_a_renamed_stage_is_known_by_what_it_writes(tmp_path: Path, capsys: pyte
 def test_other_test_images_leave_everything_but_the_pairs(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(repository, 48, 0.01, test_images="xyz")
     text = report(repository, capsys)
-    assert "no verdict, since the two runs were tested on other images, which cannot be paired" in text
+    assert "no verdict, since the two runs were tested on different images, which cannot be paired" in text
     assert "**Accuracy 50.0 → 80.0, +30.0 points, 95 % interval " in text
     assert {row[0] for row in rows(text, "Classes")} <= {"zero|0", "*one*", "&lt;two&gt;"}
     assert rows(text, "Parameters")
-    assert "Answers that changed" not in text
+    assert "Predictions that changed" not in text
 
 
 def test_parameters_that_nobody_ran_with_are_named(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,7 +203,7 @@ def test_a_shallow_clone_compares_with_the_base_itself(
     assert "Compared with origin/main itself, " in text
     assert "is beyond this shallow clone; git fetch --unshallow (in actions/checkout: fetch-depth: 0)" in text
     assert "**Accuracy 98.3 → 80.0, −18.3 points" in text
-    with pytest.raises(SystemExit, match=r"error: main: no such .*; this clone is shallow: `git fetch --unshallow`"):
+    with pytest.raises(DataError, match=r"main: no such .*; this clone is shallow, and `git fetch --unshallow`"):
         main(shallow, "main", "workspace", None, None)
     git(shallow, "fetch", "--quiet", "--unshallow")
     assert "the merge base of origin/main and workspace" in report(shallow, capsys, "origin/main")
@@ -299,12 +218,12 @@ def test_histories_without_a_common_commit_say_so(repository: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("dvc.lock", "<<<<<<< HEAD\nstages: {", "dvc.lock of workspace: not readable"),
-        ("dvc.lock", "- 1", "dvc.lock of workspace: not readable"),
+        ("dvc.lock", "<<<<<<< HEAD\nstages: {", "dvc.lock of workspace: holds git's conflict markers"),
+        ("dvc.lock", "- 1", "dvc.lock of workspace: damaged"),
         ("params.yaml", "a: [", "params.yaml of workspace: not readable"),
         ("metrics/evaluate.json", '{"accuracy": ', "metrics/evaluate.json of workspace: not readable"),
         ("metrics/evaluate.json", "{}", "metrics or dvc.lock lack or garble something"),
-        ("metrics/confusion.tsv", "cat\tdog\na\tb\n", "metrics or dvc.lock lack or garble something"),
+        ("metrics/evaluate/confusion.tsv", "cat\tdog\na\tb\n", "metrics or dvc.lock lack or garble something"),
     ],
 )
 def test_a_damaged_file_is_one_line(repository: Path, name: str, text: str, told: str) -> None:
@@ -322,109 +241,12 @@ def test_a_report_of_very_much_still_fits_a_comment(repository: Path, capsys: py
     many = {f"group{i}": {"|" * 200 + str(j): "<" * 400 for j in range(20)} for i in range(100)}
     scores = json.loads((repository / "metrics/evaluate.json").read_text(encoding="utf-8"))
     write_json(repository / "metrics/evaluate.json", {**scores, **many, "x": [1] * 5000})
-    parameters = yaml.safe_load((repository / "params.yaml").read_text(encoding="utf-8"))
-    (repository / "params.yaml").write_text(yaml.safe_dump({**parameters, **many}), encoding="utf-8")
+    parameters = load_yaml(str(repository / "params.yaml"))
+    dump_yaml(str(repository / "params.yaml"), {**parameters, **many})
     text = report(repository, capsys)
     assert len(text) < LONGEST
     assert re.search(r"\(the first \d+ of 2001\)", text)
     assert "better.**" in text
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two commits with two models, whose files DVC's cache has, while the workspace has lost them."""
-    folder = start(tmp_path_factory.mktemp("trained"))
-    split = digits()
-    save_split(folder / KEPT[0], split)
-    (folder / KEPT[1]).parent.mkdir(parents=True)
-    np.save(folder / KEPT[1], np.stack([cv2.resize(image, (64, 64)) for image in split.images]))
-    for right, seed in ((40, 0), (50, 1)):
-        write_model(folder, seed)
-        write_run(folder, right, 0.1 + seed)
-        rolled = (folder / "metrics/confusion.tsv").read_text(encoding="utf-8").splitlines()
-        if seed:  # so that some answers are newly wrong too
-            rolled[1:4] = [
-                re.sub(r"\t.*", lambda found: "\t<two>" if "two" not in found[0] else "\t*one*", line)
-                for line in rolled[1:4]
-            ]
-            (folder / "metrics/confusion.tsv").write_text("\n".join(rolled) + "\n", encoding="utf-8")
-        for path in KEPT:
-            digest = md5_of(folder / path)
-            cached = folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            cached.write_bytes((folder / path).read_bytes())
-        commit(folder, f"{right} right")
-    for path in KEPT:
-        (folder / path).unlink()
-    return folder
-
-
-@pytest.fixture
-def drawn(trained: Path, tmp_path: Path) -> Callable[..., tuple[str, list[str]]]:
-    """Writes a report with pictures; gives its text and the names of the pictures that it shows, which are there."""
-
-    def draw(base: str = "HEAD~1", folder: Path = trained) -> tuple[str, list[str]]:
-        output = tmp_path / "out/report.md"
-        assert main(folder, base, "workspace", tmp_path / "out/pictures of it", output) == 0
-        text = output.read_text(encoding="utf-8")
-        links = re.findall(r"!\[.+\]\((.+)\)", text)
-        for link in links:
-            picture = cv2.imread(str(output.parent / link.replace("%20", " ")))
-            assert picture is not None
-            assert picture.std() > 5
-            assert (output.parent / link.replace("%20", " ")).stat().st_size < 400_000
-        return text, [Path(link).stem for link in links]
-
-    return draw
-
-
-def test_pictures_come_from_the_cache(trained: Path, drawn: Callable) -> None:
-    text, shown = drawn()
-    assert shown == ["curves", "newly_right", "newly_wrong", "grad_cam"]
-    assert "](pictures%20of%20it/curves.png)" in text
-    assert "Of 60 test images 10 are newly right and 3 newly wrong." in text
-    assert "Not drawn" not in text
-
-
-def test_what_is_missing_is_told_with_the_command_that_brings_it(trained: Path, drawn: Callable) -> None:
-    lock = yaml.safe_load(git(trained, "show", "HEAD~1:dvc.lock"))["stages"]["fine_tune"]["outs"]
-    digest = next(out["md5"] for out in lock if out["path"] == KEPT[2])
-    model = trained / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
-    elsewhere = model.rename(trained / "data/elsewhere")
-    try:
-        text, shown = drawn()
-    finally:
-        elsewhere.rename(model)
-    assert shown == ["curves", "newly_right", "newly_wrong"]  # and none of a report before
-    (line,) = re.findall("^Not drawn.*", text, flags=re.MULTILINE)
-    assert line.endswith(
-        f"{KEPT[2]}: neither in DVC's cache nor in the workspace; bring it with: dvc fetch --all-commits {KEPT[2]}."
-    )
-
-
-def test_a_file_of_the_workspace_counts_only_if_it_is_the_one_in_the_lock(trained: Path, drawn: Callable) -> None:
-    digest = next(
-        out["md5"] for out in yaml.safe_load((trained / "dvc.lock").read_text())["stages"]["fine_tune"]["outs"]
-    )
-    split = trained / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
-    content = split.read_bytes()
-    split.rename(trained / KEPT[0])
-    try:
-        assert "newly_right" in drawn()[1]
-        (trained / KEPT[0]).write_bytes(content + b"x")
-        text, shown = drawn()
-    finally:
-        split.write_bytes(content)
-        (trained / KEPT[0]).unlink()
-    assert shown == ["curves"]
-    assert f"{KEPT[0]}: neither in DVC's cache nor in the workspace; bring it with: dvc pull {KEPT[0]}." in text
-
-
-def test_the_same_model_needs_no_pictures(trained: Path, drawn: Callable) -> None:
-    text, shown = drawn("HEAD")
-    assert shown == []
-    assert "The curves are the same." in text
-    assert "Both runs have the same model file." in text
 
 
 def test_the_command_itself(repository: Path) -> None:

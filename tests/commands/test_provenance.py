@@ -1,229 +1,262 @@
 """`make provenance` on a small real repository: what fits is ok, and each thing that is planted is found."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torchvision
-import yaml
+from dvc.utils.serialize import dump_yaml, load_yaml
 
+from commands.cached_outputs import digest_of
 from commands.provenance import Line, check
-from transfer.data.splits import Split, save_split
-from transfer.network.backbones import Backbone, Preprocessing, save_backbone
-from transfer.network.classifier import Head, HeadShape, ModelCard, build_classifier, build_head, save_head, save_model
-from transfer.network.provenance import Provenance, record_digest
-from transfer.network.tensors import load_tensors, save_tensors
-from transfer.runtime.files import md5_of
+from tests.commands.toy import commit, git
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import ROOT, md5_of, sha256_of
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CLASSES = ("cat", "dog", "frog")
-IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-MODEL, HEAD = "models/model.safetensors", "models/head.safetensors"
-BACKBONE, SPLIT = "models/b.safetensors", "train.npz"
-SCRIPT = "stages/fine_tune.py"
-PARAMETERS = {"seed": 0, "train": {"lr": 1e-5, "size": 2}}
-
-
-def git(folder: Path, *arguments: str) -> str:
-    person = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
-    return subprocess.run(["git", *person, *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
+PACKAGE, WEIGHTS = Path("models/classifier"), "models/model.safetensors"
+PARAMETERS = {"seed": 0, "train": {"lr": 1e-05, "size": 2}, "evaluate": {"minimum": 0.5}}
+METRICS = ("metrics/evaluate.json", "metrics/evaluate/confusion.tsv")
+FILES = {
+    ".dvc/config": "[core]\n    analytics = false\n",
+    ".dvc/.gitignore": "/cache\n/tmp\n",
+    ".dvcignore": "__pycache__\n",
+    ".gitignore": "/models/\n/data/\n__pycache__\n",
+    "stages/train.py": "print(1)\n",
+    "transfer/network/model.py": "LAYERS = 1\n",
+    "transfer/network/rooms/é.py": "",
+}
 
 
-def commit(folder: Path, message: str) -> str:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", message)
-    return git(folder, "rev-parse", "HEAD").strip()
+def write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
 
 
 def write_lock(folder: Path) -> None:
-    """What DVC writes into dvc.lock of a stage that read, and wrote, these files."""
+    """What DVC writes into dvc.lock of stages that read, and wrote, these files."""
 
     def entries(*paths: str) -> list[dict[str, Any]]:
-        return [{"path": path, "hash": "md5", "md5": md5_of(folder / path)} for path in paths]
+        return [{"path": path, "hash": "md5", "md5": digest_of(folder / path)} for path in paths]
 
-    entry = {
-        "cmd": f"python -m stages.fine_tune --backbone {BACKBONE} --train-split {SPLIT} --model {MODEL}",
-        "deps": entries(BACKBONE, SPLIT, SCRIPT),
-        "params": {"params.yaml": {"seed": 0, "train.lr": 1e-05}},
-        "outs": entries(MODEL, HEAD),
+    draw = {"cmd": "draw", "params": {"params.yaml": {"seed": 0}}, "outs": entries("data/images.npz")}
+    train = {
+        "cmd": "train",
+        "deps": entries("data/images.npz", "stages/train.py", "transfer/network"),
+        "params": {"params.yaml": {"seed": 0, "train.lr": 1e-05, "train.size": 2}},
+        "outs": entries(WEIGHTS, *METRICS),
     }
-    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"fine_tune": entry}}))
+    report = {"cmd": "report", "deps": entries(WEIGHTS, "metrics"), "params": {"params.yaml": PARAMETERS}}
+    stages = {"draw": draw, "train": train, "report": report}
+    dump_yaml(str(folder / "dvc.lock"), {"schema": "2.0", "stages": stages})
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Commit 1 has other code, commit 2 is the one trained on, commit 3 has dvc.lock; models are not in git."""
-    folder = tmp_path_factory.mktemp("trained")
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    (folder / ".gitignore").write_text("models\n*.npz\n")
-    (folder / "stages").mkdir()
-    for line in ("print(1)", "print(2)"):
-        (folder / SCRIPT).write_text(f"{line}\n")
-        (folder / "params.yaml").write_text(yaml.safe_dump(PARAMETERS))
-        revision = commit(folder, line)
-    network = torchvision.models.mobilenet_v3_small()
-    backbone = Backbone("mobilenet_v3_small", network.state_dict(), IMAGENET)
-    save_backbone(folder / BACKBONE, backbone)
-    pixels = np.zeros((3, 32, 32, 3), np.uint8)
-    save_split(folder / SPLIT, Split(pixels, np.arange(3, dtype=np.uint8), np.arange(3), CLASSES))
-    inputs = {"backbone": md5_of(folder / BACKBONE), "train_split": md5_of(folder / SPLIT)}
-    locked = record_digest([*inputs.values(), md5_of(folder / SCRIPT)], {"seed": 0, "train": {"lr": 1e-5}})
-    shape = HeadShape(1024, (), batch_norm=False, dropout=0.0, classes=3)
-    head = Head(shape, build_head(shape).state_dict(), CLASSES, 1, Provenance("fine_tune", inputs, locked, revision))
-    save_head(folder / HEAD, head)
-    card = ModelCard("mobilenet_v3_small", shape, CLASSES, IMAGENET, 32, head.provenance)
-    save_model(folder / MODEL, build_classifier(backbone, head), card)
-    write_lock(folder)
-    commit(folder, "Trained")
-    return folder
+def change(folder: Path, **values: Any) -> None:
+    """Change what a package says."""
+    about = json.loads((folder / PACKAGE / "provenance.json").read_text(encoding="utf-8"))
+    (folder / PACKAGE / "provenance.json").write_text(json.dumps({**about, **values}), encoding="utf-8")
+
+
+def build(project: Path) -> None:
+    """Commit 1 has other code, commit 2 is what was trained on, commit 3 has what the run wrote; git has no models."""
+    for name, text in FILES.items():
+        write(project / name, text)
+    dump_yaml(str(project / "params.yaml"), PARAMETERS)
+    commit(project, "Other code")
+    write(project / "transfer/network/model.py", "LAYERS = 2\n")
+    commit(project, "Trained on")
+    for name, text in zip(("data/images.npz", WEIGHTS, *METRICS), ("images", "weights", "{}", "a\tb\n"), strict=True):
+        write(project / name, text)
+    write_lock(project)
+    write(project / PACKAGE / "model.safetensors", "weights")
+    about = {
+        "revision": git(project, "rev-parse", "HEAD").strip(),
+        "model_md5": md5_of(project / WEIGHTS),
+        "model_sha256": sha256_of(project / WEIGHTS),
+        "parameters": PARAMETERS,
+        "metrics": {path: sha256_of(project / path) for path in METRICS},
+    }
+    write(project / PACKAGE / "provenance.json", json.dumps(about))
+    commit(project, "Trained")
+
+
+ANYWHERE = pytest.mark.parametrize("project", [".", "sub/project"], indirect=True, ids=["root", "sub-directory"])
 
 
 @pytest.fixture
-def repository(trained: Path, tmp_path: Path) -> Path:
-    git(tmp_path, "clone", "--quiet", str(trained), "clone")
-    (tmp_path / "clone/models").mkdir()
-    for name in (MODEL, HEAD, BACKBONE, SPLIT):
-        (tmp_path / "clone" / name).hardlink_to(trained / name)  # everything here writes whole files
-    return tmp_path / "clone"
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    repository = tmp_path / "repository"
+    project = repository / getattr(request, "param", ".")
+    project.mkdir(parents=True)
+    git(repository, "init", "--quiet", "--initial-branch=main")
+    build(project)
+    return project
 
 
-def outcomes(repository: Path, model: str = MODEL) -> dict[str, str]:
-    return {line.what: line.outcome for line in check(repository, repository / model)[1]}
+def outcomes(project: Path) -> dict[str, str]:
+    return {line.what: line.outcome for line in check(project, project / PACKAGE)}
 
 
-def line_of(repository: Path, what: str) -> Line:
-    (line,) = (line for line in check(repository, repository / MODEL)[1] if line.what == what)
-    return line
+def line_of(project: Path, what: str) -> Line:
+    return next(line for line in check(project, project / PACKAGE) if line.what == what)
 
 
-def plant(repository: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change what the model's file says, with a digest of its own that fits."""
-    tensors, about = load_tensors(repository / MODEL)
-    change(about)
-    save_tensors(repository / MODEL, tensors, about)
+def differing(project: Path) -> list[str]:
+    return [what for what, outcome in outcomes(project).items() if outcome == "differs"]
 
 
-def differing(repository: Path) -> set[str]:
-    return {what for what, outcome in outcomes(repository).items() if outcome == "differs"}
+def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def run(project: Path) -> None:
+        text = (project / name).read_text(encoding="utf-8")
+        assert old in text
+        (project / name).write_text(text.replace(old, new), encoding="utf-8")
+
+    return run
 
 
-def test_a_model_that_is_what_it_says(repository: Path) -> None:
-    found = outcomes(repository)
-    assert found.keys() == {
-        *("file", "input backbone", "input train_split", "lock digest", "revision"),
-        *("code and parameters", "classes", "preprocessing"),
-    }
-    assert set(found.values()) == {"ok"}
-    assert line_of(repository, "revision").why.endswith("is an ancestor of HEAD")
-    assert "dvc.lock of workspace" in line_of(repository, "file").why
-    assert outcomes(repository, HEAD) == {**found, "preprocessing": "cannot be checked"}
+def mix_records(project: Path) -> None:
+    """As a merge may: `draw` is of another run than `train`."""
+    lock = load_yaml(str(project / "dvc.lock"))
+    lock["stages"]["draw"]["outs"][0]["md5"] = "0" * 32
+    dump_yaml(str(project / "dvc.lock"), lock)
 
 
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        (lambda about: about["provenance"]["inputs"].update(backbone="0" * 32), "input backbone"),
-        (lambda about: about["provenance"]["inputs"].update(train_split="0" * 32), "input train_split"),
-        (lambda about: about["provenance"].update(lock_sha256="0" * 64), "lock digest"),
-        (lambda about: about.update(classes=["cat", "frog", "dog"]), "classes"),
-        (lambda about: about["preprocessing"].update(mean=[0.5, 0.5, 0.5]), "preprocessing"),
-        (lambda about: about.update(architecture="mobilenet_v3_large"), "preprocessing"),
-    ],
-)
-def test_a_file_that_says_something_else_is_found(repository: Path, change, what: str) -> None:
-    plant(repository, change)
-    assert differing(repository) == {"file", what}  # no dvc.lock knows the changed file
+def name_the_first_commit(project: Path) -> None:
+    change(project, revision=git(project, "rev-parse", "HEAD~2").strip())
 
 
-def test_a_revision_of_other_code_is_found(repository: Path) -> None:
-    first = git(repository, "rev-list", "--max-parents=0", "HEAD").strip()
-    plant(repository, lambda about: about["provenance"].update(revision=first))
-    assert differing(repository) == {"file", "code and parameters"}
-    assert SCRIPT in line_of(repository, "code and parameters").why
-
-
-def test_a_revision_of_other_parameters_is_found(repository: Path) -> None:
-    (repository / "params.yaml").write_text(yaml.safe_dump({**PARAMETERS, "seed": 1}))
-    other = commit(repository, "Another seed")
-    plant(repository, lambda about: about["provenance"].update(revision=other))
-    assert line_of(repository, "code and parameters").why.endswith("seed")
+@ANYWHERE
+def test_a_package_that_is_what_it_says(project: Path) -> None:
+    assert list(outcomes(project).items()) == [
+        (what, "ok")
+        for what in ("model", "record", "inputs of the stages", "parameters", "metrics", "revision", "code")
+    ]
+    assert line_of(project, "record").why == "dvc.lock of workspace names the model"
+    assert line_of(project, "revision").why.endswith("is here, an ancestor of HEAD")
 
 
 @pytest.mark.parametrize(
-    ("revision", "unchecked", "why"),
+    ("plant", "what", "why"),
     [
-        (lambda _: "0" * 40, "revision", "is not in this repository: rebased, squashed or not pushed"),
-        (lambda known: f"{known}-dirty", "code and parameters", "code or parameters differed from that commit"),
-        (lambda _: None, "revision", "the file names none"),
+        (edit("models/classifier/model.safetensors", "weights", "Weights"), "model", "md5"),
+        (lambda project: change(project, model_sha256="0" * 64), "model", "md5"),
+        (lambda project: change(project, parameters={**PARAMETERS, "seed": 1}), "parameters", "seed"),
+        (lambda project: change(project, parameters={"seed": 0}), "parameters", "train.lr"),
+        (lambda project: change(project, parameters={**PARAMETERS, "new": [1]}), "parameters", "new"),
+        (edit("metrics/evaluate.json", "{}", "{ }"), "metrics", "metrics/evaluate.json"),
+        (lambda project: change(project, metrics={"metrics/no.json": "0" * 64}), "metrics", "metrics/no.json"),
+        (mix_records, "inputs of the stages", "data/images.npz"),
+        (name_the_first_commit, "code", "transfer/network"),
+    ],
+    ids=["weights", "sha256", "value", "fewer", "more", "metrics", "no metrics", "mixed record", "other code"],
+)  # fmt: skip
+def test_what_is_planted_is_found(project: Path, plant: Callable[[Path], None], what: str, why: str) -> None:
+    plant(project)
+    assert differing(project) == [what]
+    assert why in line_of(project, what).why
+
+
+@ANYWHERE
+def test_a_script_that_the_commit_lacks_is_found(project: Path) -> None:
+    git(project, "rm", "--quiet", "stages/train.py")
+    commit(project, "No script")
+    change(project, revision=git(project, "rev-parse", "HEAD").strip())
+    assert differing(project) == ["code"]
+    assert line_of(project, "code").why == "other than in dvc.lock of workspace: stages/train.py"
+
+
+@ANYWHERE
+def test_the_record_may_be_in_an_earlier_commit_or_an_experiment(project: Path) -> None:
+    """Another training has been recorded since, here and in HEAD; then the branch with the first one is gone."""
+    recorded = git(project, "rev-parse", "HEAD").strip()
+    edit("dvc.lock", md5_of(project / WEIGHTS), "0" * 32)(project)
+    write(project / METRICS[0], "[]")
+    commit(project, "Trained again")
+    assert set(outcomes(project).values()) == {"ok"}
+    assert line_of(project, "record").why == f"dvc.lock of {recorded} names the model"
+    git(project, "update-ref", "refs/exps/00/1234/idea", recorded)
+    git(project, "checkout", "--quiet", "--orphan", "apart")
+    commit(project, "Another beginning")
+    git(project, "branch", "--quiet", "-D", "main")
+    assert set(outcomes(project).values()) == {"ok"}
+    assert line_of(project, "revision").why.endswith("is here")
+
+
+@pytest.mark.parametrize(
+    ("values", "what", "why"),
+    [
+        ({"revision": None, "revision_reason": "made outside git"}, "revision", "made outside git"),
+        ({"revision": "0" * 40}, "revision", "is not in this repository: rebased, squashed or not pushed"),
+        ({"revision_reason": "transfer/network differed from it"}, "code", "transfer/network differed from it"),
     ],
 )
-def test_a_revision_that_cannot_be_checked_says_why(repository: Path, revision, unchecked: str, why: str) -> None:
-    def change(about: dict[str, Any]) -> None:
-        about["provenance"]["revision"] = revision(about["provenance"]["revision"])
-        if about["provenance"]["revision"] is None:
-            del about["provenance"]["revision"]
-
-    plant(repository, change)
-    assert differing(repository) == {"file"}
-    assert line_of(repository, unchecked).outcome == "cannot be checked"
-    assert why in line_of(repository, unchecked).why
+def test_what_cannot_be_checked_says_why(project: Path, values: dict, what: str, why: str) -> None:
+    change(project, **values)
+    assert line_of(project, what).outcome == "cannot be checked"
+    assert why in line_of(project, what).why
+    assert differing(project) == []
 
 
-def test_a_revision_beside_the_branch_is_told(repository: Path) -> None:
-    git(repository, "checkout", "--quiet", "--orphan", "other")
-    commit(repository, "Without history")
-    assert line_of(repository, "revision").why.endswith("is a commit here, but no ancestor of HEAD")
+def test_a_model_that_no_record_names_cannot_be_checked(project: Path) -> None:
+    write(project / PACKAGE / "model.safetensors", "other")
+    model = project / PACKAGE / "model.safetensors"
+    change(project, model_md5=md5_of(model), model_sha256=sha256_of(model))
+    found = outcomes(project)
+    assert (found["model"], found["record"], found["revision"]) == ("ok", "cannot be checked", "ok")
 
 
-def test_the_record_may_be_in_an_earlier_commit(repository: Path) -> None:
-    """Another training has been recorded since, here and in HEAD."""
-    recorded = git(repository, "rev-parse", "HEAD").strip()
-    lock = (repository / "dvc.lock").read_text().replace(md5_of(repository / MODEL), "0" * 32)
-    (repository / "dvc.lock").write_text(lock)
-    commit(repository, "Trained again")
-    assert set(outcomes(repository).values()) == {"ok"}
-    assert f"dvc.lock of {recorded}" in line_of(repository, "file").why
+def test_a_shallow_clone_and_a_git_that_fails_are_told_apart(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "repository"
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", "shallow")
+    shallow = tmp_path / "shallow" / project.relative_to(repository)
+    lines = {line.what: line for line in check(shallow, project / PACKAGE)}
+    assert lines["parameters"].outcome == "ok"
+    assert "`git fetch --unshallow`" in lines["revision"].why
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    model, line = check(project, project / PACKAGE)
+    assert (model.outcome, line.outcome) == ("ok", "cannot be checked")
+    assert "dubious ownership" in line.why
 
 
-def test_other_inputs_in_the_workspace_cannot_be_compared_with(repository: Path) -> None:
-    split = Split(np.zeros((2, 32, 32, 3), np.uint8), np.arange(2, dtype=np.uint8), np.arange(2), ("x", "y"))
-    save_split(repository / SPLIT, split)
-    (repository / BACKBONE).unlink()
-    assert line_of(repository, "classes").outcome == "cannot be checked"
-    assert "not the one that the model was made of" in line_of(repository, "classes").why
-    assert line_of(repository, "preprocessing").why == f"{BACKBONE} is not here; dvc pull brings it"
-
-
-def test_without_git_or_dvc_nothing_can_be_compared(repository: Path, tmp_path: Path) -> None:
+def test_without_a_repository_only_the_file_can_be_checked(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / "elsewhere").mkdir()
-    _, lines = check(tmp_path / "elsewhere", repository / MODEL)
-    assert {line.outcome for line in lines} == {"cannot be checked"}
+    model, line = check(tmp_path / "elsewhere", project / PACKAGE)
+    assert (model.outcome, line.outcome) == ("ok", "cannot be checked")
+    assert "not a git repository" in line.why
 
 
-def provenance(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "commands.provenance", *arguments]
-    variables = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
-    return subprocess.run(command, cwd=repository, env=variables, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("name", [WEIGHTS, "metrics", "nowhere", "params.yaml"])
+def test_what_is_no_package_is_one_line(project: Path, name: str) -> None:
+    with pytest.raises(DataError, match=f"{name}: no model package, .* is missing; `dvc pull models/classifier`"):
+        check(project, project / name)
 
 
-def test_the_command(repository: Path) -> None:
-    done = provenance(repository, MODEL)
-    assert done.returncode == 0, done.stderr
-    first, *lines = done.stdout.splitlines()
-    assert first == (f"{MODEL}: a mobilenet_v3_small for images of 32 pixels of 3 classes, written by stage fine_tune")
-    assert len(lines) == 8
-    assert all(line.startswith("ok ") for line in lines)
-    plant(repository, lambda about: about["provenance"].update(lock_sha256="0" * 64))
-    done = provenance(repository, MODEL)
-    assert done.returncode == 1
-    assert done.stdout.count("\ndiffers ") == 2
-    assert done.stderr == ""
-    refused = provenance(repository, BACKBONE)
-    assert refused.returncode == 1
-    assert refused.stdout == ""
-    assert refused.stderr.startswith(f"error: {BACKBONE}: holds no ModelCard but something of architecture, pre")
-    assert refused.stderr.count("\n") == 1
+def test_a_damaged_package_is_one_line(project: Path) -> None:
+    change(project, model_md5=None)
+    with pytest.raises(DataError, match=r"provenance.json: not readable \(model_md5 .*; fetch the package again"):
+        check(project, project / PACKAGE)
+
+
+def test_the_command(project: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "commands.provenance", *arguments]
+        variables = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+        return subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False)
+
+    done = run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(line.startswith("ok ") for line in done.stdout.splitlines())
+    assert run(str(PACKAGE / "model.safetensors")).stdout == done.stdout
+    change(project, model_sha256="0" * 64)
+    done = run()
+    assert (done.returncode, done.stdout.count("differs "), done.stderr) == (1, 1, "")
+    refused = run("params.yaml")
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert refused.stderr.startswith("error: params.yaml: no model package")

@@ -1,19 +1,16 @@
-"""The workflows: what their files promise, and their shell steps run against a git remote, a DVC remote and an API."""
+"""The workflows: what their files promise, and who may start a training, asked of an API."""
 
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.github import MAY_WRITE, READS_ONLY, GitHub, serve
+from tests.github import READS_ONLY, GitHub, serve
 from tests.pipeline.actions import EXPRESSION, Runner, steps, workflows
-from tests.pipeline.workspace import commit, copy_repository, git, mark_installed, set_parameter, stages_run
 
 FLOWS = workflows()
 EACH = pytest.mark.parametrize("name", FLOWS)
@@ -142,135 +139,3 @@ def test_a_training_is_refused(github: GitHub, tmp_path: Path, person: str, even
     if told:
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"::error::{told}")
-
-
-@pytest.fixture
-def remotes(finished: Path, tmp_path: Path) -> Path:
-    """A folder with the bare repository origin.git: the trained main and a branch that changed a parameter only."""
-    copy_repository(finished)
-    commit(finished, "The rest of the repository")
-    git(tmp_path, "clone", "--quiet", "--bare", str(finished), "origin.git")
-    git(finished, "remote", "add", "origin", str(tmp_path / "origin.git"))
-    git(finished, "checkout", "--quiet", "-b", "idea")
-    set_parameter(finished, "evaluate.minimum_macro_f1", 0.0)
-    commit(finished, "Any model will do")
-    git(finished, "push", "--quiet", "origin", "idea")
-    return tmp_path
-
-
-def check_out(remotes: Path, name: str, commit: str) -> Path:
-    """What actions/checkout leaves with fetch-depth: 0."""
-    clone = remotes / name
-    if not clone.exists():
-        git(remotes, "clone", "--quiet", "origin.git", name)
-    git(clone, "fetch", "--quiet", "origin")
-    git(clone, "checkout", "--quiet", "--force", "--detach", commit)
-    mark_installed(clone)
-    return clone
-
-
-def runner_of(clone: Path, remotes: Path, github: GitHub, variables: dict[str, str], token: str) -> Runner:
-    """A runner, which has no name for git."""
-    own = {key: value for key, value in variables.items() if not key.startswith(("GIT_AUTHOR", "GIT_COMMITTER"))}
-    environment = {**own, **github.environment(token), "GITHUB_SERVER_URL": "https://github.example"}
-    values = {
-        "vars.DVC_REMOTE_URL": str(remotes / "store"),
-        "secrets.AWS_ACCESS_KEY_ID": "",
-        "secrets.AWS_SECRET_ACCESS_KEY": "",
-        "secrets.TRAIN_TOKEN || github.token": "secret-of-the-push",
-        "github.token": token,
-        "needs.asked.outputs.branch": "idea",
-        "needs.asked.outputs.base": "main",
-        "github.event.pull_request.base.ref": "main",
-        "github.event.pull_request.number": "7",
-        NUMBER: "7",
-    }
-    return Runner(clone, values, environment)
-
-
-def judge(remotes: Path, name: str, github: GitHub, variables: dict[str, str], token: str) -> tuple[Runner, dict]:
-    """The report workflow on the head of the pull request, in a new clone: its results by the step's name."""
-    clone = check_out(remotes, name, git(remotes / "origin.git", "rev-parse", "idea").strip())
-    runner = runner_of(clone, remotes, github, variables, token)
-    return runner, {step["name"]: runner.run(REPORT, step["name"]) for step in REPORT["steps"] if "run" in step}
-
-
-def passed(results: dict[str, subprocess.CompletedProcess[str]]) -> list[str]:
-    return [name for name, done in results.items() if done.returncode == 0]
-
-
-def train(runner: Runner) -> dict[str, Any]:
-    results: dict[str, Any] = {}
-    for step in TRAIN["steps"]:
-        if "run" in step:
-            results[step["name"]] = done = runner.run(TRAIN, step["name"])
-            assert done.returncode == 0, f"{step['name']}\n{done.stdout}\n{done.stderr}"
-    return results
-
-
-@pytest.mark.slow  # four clones, and every step in each
-def test_a_stale_pull_request_is_refused_trained_and_passed(
-    remotes: Path, github: GitHub, variables: dict[str, str]
-) -> None:
-    origin = remotes / "origin.git"
-    before = git(origin, "rev-parse", "idea").strip()
-    github.add_pull(7, "idea", before, "main")
-    # Nobody trained, and nothing was pushed. A fork's token may not comment, and that alone is no failure.
-    runner, results = judge(remotes, "stale", github, variables, READS_ONLY)
-    assert passed(results) == ["Set up", "Report"]
-    assert "stale: evaluate: params.yaml: evaluate.minimum_macro_f1 is 0.0, was 0.65" in (
-        results["dvc.lock is what code and parameters give"].stderr
-    )
-    assert "not in the remote: models/model.safetensors" in results["Outputs are in the remote"].stderr
-    assert results["Minimum viable accuracy is met"].stderr.startswith("error: evaluate.minimum_macro_f1 = 0.0: ")
-    assert "::notice::no comment: " in results["Report"].stdout
-    assert runner.summary().startswith("# ")
-    assert github.comments == {}
-    # The first training: the DVC remote holds nothing yet, the runner has what the last one left.
-    clone = check_out(remotes, "runner", before)
-    shutil.copytree(remotes / "workspace/.dvc/cache", clone / ".dvc/cache")
-    (clone / "metrics/of_another_branch.json").write_text("{}", encoding="utf-8")
-    results = train(runner_of(clone, remotes, github, variables, MAY_WRITE))
-    assert sorted(stages_run(results["Train"].stdout)) == ["evaluate", "report"]
-    after = git(origin, "rev-parse", "idea").strip()
-    changed = git(origin, "diff", "--name-only", before, after).split()
-    assert {"dvc.lock", "metrics/evaluate.json"} <= set(changed)
-    assert [path for path in changed if path != "dvc.lock" and not path.startswith("metrics/")] == []
-    assert "metrics/of_another_branch.json" not in changed
-    assert git(origin, "log", "-1", "--format=%an %P", "idea").split() == ["github-actions[bot]", before]
-    (comment,) = github.comments[7]
-    assert runner.summary().splitlines()[0] in comment["body"]
-    leaked = b"secret-of-the-push"
-    assert [path for path in clone.rglob("*") if path.is_file() and leaked in path.read_bytes()] == []
-    # What the commit brought passes, in a clone without data; the comment is written over.
-    runner, results = judge(remotes, "fresh", github, variables, MAY_WRITE)
-    assert passed(results) == list(results)
-    assert not (runner.clone / "models/model.safetensors").exists()
-    assert len(github.comments[7]) == 1
-    # A second training has nothing to do, on a machine that is as good as new.
-    clone = check_out(remotes, "second", after)
-    results = train(runner_of(clone, remotes, github, variables, MAY_WRITE))
-    assert stages_run(results["Train"].stdout) == []
-    assert "as they were" in results["Commit"].stdout
-    assert git(origin, "rev-parse", "idea").strip() == after
-
-
-def test_a_training_without_a_remote_or_on_a_branch_that_moved_ends_in_one_line(
-    remotes: Path, github: GitHub, variables: dict[str, str]
-) -> None:
-    origin = remotes / "origin.git"
-    before = git(origin, "rev-parse", "idea").strip()
-    clone = check_out(remotes, "runner", before)
-    runner = runner_of(clone, remotes, github, variables, MAY_WRITE)
-    runner.values["vars.DVC_REMOTE_URL"] = ""
-    done = runner.run(TRAIN, "Set up")
-    assert done.returncode == 1
-    assert done.stdout.splitlines()[-1].startswith("::error::no DVC remote for what is trained: ")
-    git(remotes / "workspace", "commit", "--quiet", "--allow-empty", "--message", "While it was trained")
-    git(remotes / "workspace", "push", "--quiet", "origin", "idea")
-    moved = git(origin, "rev-parse", "idea").strip()
-    (clone / "metrics/evaluate.json").write_text("{}", encoding="utf-8")
-    done = runner.run(TRAIN, "Commit")
-    assert done.returncode != 0
-    assert "rejected" in done.stderr
-    assert git(origin, "rev-parse", "idea").strip() == moved

@@ -121,6 +121,11 @@ def _other_files(old: Nested, new: Nested, kind: str) -> list[str]:
     return [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
 
 
+def recorded_parameters(stages: Nested) -> dict[str, Any]:
+    """Every parameter that a stage was run with, by its dotted name."""
+    return {name: value for entry in stages.values() for name, value in _parameters(entry).items()}
+
+
 def not_run_with(parameters: Nested, stages: Nested) -> list[str]:
     """Names of parameters that have another value now than dvc.lock says that some stage was run with."""
     now = dict(leaves(parameters))

@@ -47,11 +47,11 @@ class Comparison:
 
     def sentence(self) -> str:
         """`accuracy 92.1 → 93.4, +1.3 points, 95 % interval 0.7 to 1.9, McNemar p < 0.001: better`."""
-        change, chance = self.accuracy, "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
+        change, p = self.accuracy, "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         better = "better" if change.difference > 0 else "worse"
         return (
             f"accuracy {100 * change.before:.1f} → {100 * change.after:.1f}, {points(change.difference)}, "
-            f"{interval(change.ci_low, change.ci_high)}, McNemar {chance}: "
+            f"{interval(change.ci_low, change.ci_high)}, McNemar {p}: "
             + (better if self.p_value < SIGNIFICANT else "no difference is shown")
         )
 
@@ -72,26 +72,26 @@ class Comparison:
 
 
 def compare_names(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Comparison:
-    """`compare` for labels and answers (N,) that are class names; the bootstrap's seed is always the same."""
+    """`compare` for labels and predictions (N,) that are class names; the bootstrap's seed is always the same."""
     classes = sorted({*labels, *before, *after})
-    number = {name: place for place, name in enumerate(classes)}
-    numbers = [np.array([number[name] for name in names]) for names in (labels, before, after)]
-    return compare(numbers[0], numbers[1], numbers[2], classes, seed=0)
+    index = {name: i for i, name in enumerate(classes)}
+    indices = [np.array([index[name] for name in names]) for names in (labels, before, after)]
+    return compare(indices[0], indices[1], indices[2], classes, seed=0)
 
 
 def compare(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes: Sequence[str], seed: int) -> Comparison:
-    """Compare two models' answers (N,) to the same images with labels (N,), all as class numbers.
+    """Compare two models' predictions (N,) for the same images with labels (N,), all as class indices.
 
-    Intervals are percentiles of a bootstrap over images, which keeps each image's two answers together;
+    Intervals are percentiles of a bootstrap over images, which keeps each image's two predictions together;
     McNemar's test (1947) is the exact binomial one. Raises DataError if the lengths differ.
     """
     if not len(labels) == len(before) == len(after):
-        raise DataError(f"answers to {len(before)} and {len(after)} images of {len(labels)} cannot be paired")
+        raise DataError(f"predictions for {len(before)} and {len(after)} images of {len(labels)} cannot be paired")
     count = len(classes)
-    # An image matters only through its label and two answers, so resampling images is resampling these triples.
+    # An image matters only through its label and two predictions, so resampling images is resampling these triples.
     triples, times = np.unique(np.stack([labels, before, after]), axis=1, return_counts=True)
     draws = np.random.default_rng(seed).multinomial(len(labels), times / len(labels), size=DRAWS)
-    old, new = (_figures(draws, triples[0], answers, count) for answers in triples[1:])
+    old, new = (_figures(draws, triples[0], predicted, count) for predicted in triples[1:])
 
     def change(was: float, now: float, differences: np.ndarray) -> Change:
         low, high = np.nanpercentile(differences, [2.5, 97.5])
@@ -99,8 +99,8 @@ def compare(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes: 
 
     fixed = int(((before != labels) & (after == labels)).sum())
     broken = int(((before == labels) & (after != labels)).sum())
-    shown = [label for label in range(count) if (labels == label).any()]
-    f1_before, f1_after = (f1_of(confusion_counts(labels, answers, count)).mean() for answers in (before, after))
+    present = [label for label in range(count) if (labels == label).any()]
+    f1_before, f1_after = (f1_of(confusion_counts(labels, predicted, count)).mean() for predicted in (before, after))
     return Comparison(
         len(labels),
         change(accuracy_score(labels, before), accuracy_score(labels, after), new.accuracy - old.accuracy),
@@ -114,7 +114,7 @@ def compare(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes: 
                 (after[labels == label] == label).mean(),
                 new.recall[:, label] - old.recall[:, label],
             )
-            for label in shown
+            for label in present
         },
     )
 
@@ -126,9 +126,9 @@ class _Figures:
     recall: np.ndarray  # (draws, classes), NaN where a draw has no image of the class
 
 
-def _figures(draws: np.ndarray, labels: np.ndarray, answers: np.ndarray, classes: int) -> _Figures:
-    """Figures of each draw: `draws` (draws, triples) counts how often each (label, answer) was drawn."""
-    cell = labels * classes + answers
+def _figures(draws: np.ndarray, labels: np.ndarray, predicted: np.ndarray, classes: int) -> _Figures:
+    """Figures of each draw: `draws` (draws, triples) counts how often each (label, predicted) pair was drawn."""
+    cell = labels * classes + predicted
     counts = (draws @ (cell[:, None] == np.arange(classes**2))).reshape(-1, classes, classes)
     hits = counts.diagonal(axis1=1, axis2=2)
     with np.errstate(invalid="ignore"):

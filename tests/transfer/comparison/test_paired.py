@@ -13,8 +13,8 @@ from transfer.runtime.errors import DataError
 CLASSES = ("cat", "dog", "ship")
 
 
-def answers(labels: np.ndarray, right: float, seed: int) -> np.ndarray:
-    """Answers that are right with this probability, else any class."""
+def predictions(labels: np.ndarray, right: float, seed: int) -> np.ndarray:
+    """Predictions that are right with this probability, else any class."""
     generator = np.random.default_rng(seed)
     return np.where(generator.random(len(labels)) < right, labels, generator.integers(0, 3, len(labels)))
 
@@ -22,14 +22,14 @@ def answers(labels: np.ndarray, right: float, seed: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def triple() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     labels = np.arange(600) % 3
-    before = answers(labels, 0.6, 1)
-    return labels, before, np.where(np.random.default_rng(2).random(600) < 0.5, before, answers(labels, 0.8, 3))
+    before = predictions(labels, 0.6, 1)
+    return labels, before, np.where(np.random.default_rng(2).random(600) < 0.5, before, predictions(labels, 0.8, 3))
 
 
 def test_mcnemar_is_the_exact_binomial_test():
     labels = np.zeros(40, dtype=int)
     before, after = labels.copy(), labels.copy()
-    before[:10], after[10:12] = 1, 1  # ten errors mended, two made
+    before[:10], after[10:12] = 1, 1  # ten errors fixed, two made
     compared = compare(labels, before, after, CLASSES, seed=0)
     assert (compared.fixed, compared.broken) == (10, 2)
     assert compared.p_value == pytest.approx(2 * sum(math.comb(12, k) for k in range(3)) / 2**12)
@@ -68,7 +68,7 @@ def test_the_sentence_says_what_changed_by_how_much_and_whether_it_is_better(tri
     labels, before, after = triple
     forth = compare(labels, before, after, CLASSES, seed=0)
     back = compare(labels, after, before, CLASSES, seed=0)
-    was, now = (f"{100 * (answers == labels).mean():.1f}" for answers in (before, after))
+    was, now = (f"{100 * (predicted == labels).mean():.1f}" for predicted in (before, after))
     points = f"{100 * forth.accuracy.difference:.1f}"
     assert forth.p_value < 0.001
     assert forth.sentence().startswith(f"accuracy {was} → {now}, +{points} points, 95 % interval ")
@@ -95,7 +95,7 @@ def test_rows_have_the_largest_change_of_a_class_first(triple):
     assert [row[3] for row in rows[2:]] == [f"{100 * changes[row[0].split()[-1]]:+.1f}" for row in rows[2:]]
 
 
-def test_equal_answers_show_no_difference(triple):
+def test_equal_predictions_show_no_difference(triple):
     labels, before, _ = triple
     same = compare(labels, before, before, CLASSES, seed=0)
     assert same.p_value == 1.0
@@ -110,7 +110,7 @@ def test_a_class_without_images_and_one_with_a_single_image_do_no_harm():
     assert np.isfinite([compared.recall["dog"].ci_low, compared.macro_f1.ci_high]).all()
 
 
-def test_answers_to_other_images_are_refused(triple):
+def test_predictions_of_other_images_are_refused(triple):
     labels, before, after = triple
     with pytest.raises(DataError, match="600 and 599 images"):
         compare(labels, before, after[1:], CLASSES, seed=0)
