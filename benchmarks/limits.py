@@ -37,7 +37,7 @@ def prepared(arguments: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
     done = subprocess.run(pipeline.command("resize@train"), cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DataError(done.stderr.strip().splitlines()[-1])
-    return settings_file, Path(pipeline.paths["resized"], "train.npy")
+    return settings_file, Path(pipeline.paths["resized"], "train")
 
 
 def step_part(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -4,6 +4,7 @@ What a stage does counts; from its process's start to `main` and from there to i
 """
 
 import csv
+import os
 import shlex
 import shutil
 import subprocess
@@ -25,6 +26,19 @@ NO_COUNTERPART = ["label_errors"]  # fine_tune reads what it finds; no peer does
 PHASE_2 = ["fine_tune"]
 TEST_SPLIT = ["resize@test", "evaluate"]
 LOOK_EVERY_S = 0.02
+PATHS = {  # of dvc.yaml, each of which may be moved
+    "state": "state",
+    "images": "data/raw/images.npz",
+    "splits": "data/splits",
+    "resized": "data/resized",
+    "features": "data/features",
+    "suspects": "data/label_errors.npz",
+    "predictions": "data/predictions.npz",
+    "backbone": "models/backbone.safetensors",
+    "head": "models/head.safetensors",
+    "model": "models/model.safetensors",
+    "metrics": "metrics",
+}
 
 
 class Pipeline:
@@ -32,7 +46,7 @@ class Pipeline:
 
     def __init__(self, folder: Path, parameters: Path) -> None:
         content = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-        self.paths = {name: str(folder / path) for name, path in content["vars"][0]["paths"].items()}
+        self.paths = {name: str(folder / path) for name, path in PATHS.items()}
         self._commands = {name: stage["cmd"] for name, stage in content["stages"].items()}
         self._parameters = parameters
 
@@ -40,14 +54,21 @@ class Pipeline:
         """The command line of a stage, or of `stage@split`."""
         name, _, split = stage.partition("@")
         text = self._commands[name].replace("${item.split}", split)
-        for key, path in self.paths.items():
-            text = text.replace(f"${{paths.{key}}}", path)
-        return [sys.executable, *shlex.split(text)[1:], "--params", str(self._parameters)]
+        return [sys.executable, *map(self._moved, shlex.split(text)[1:]), "--params", str(self._parameters)]
+
+    def _moved(self, word: str) -> str:
+        """A path of dvc.yaml where this pipeline has it; any other word as it is."""
+        for name, path in PATHS.items():
+            if word == path or word.startswith(f"{path}/"):
+                return self.paths[name] + word.removeprefix(path)
+        return word
 
     def run(self, stage: str) -> tuple[float, float]:
         """Run a stage: seconds of its work, and of all else from its process's start to its end."""
         started = time.perf_counter()
-        done = subprocess.run(self.command(stage), cwd=ROOT, capture_output=True, text=True, check=False)
+        variables = {**os.environ, "TRANSFER_STATE": self.paths["state"]}
+        command = self.command(stage)
+        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
         whole = time.perf_counter() - started
         if done.returncode:
             raise DataError(f"{stage}: {done.stderr.strip().splitlines()[-1]}")

@@ -71,7 +71,7 @@ def measure_ratios(arguments: argparse.Namespace) -> dict[str, float]:
         pipeline = Pipeline(Path(folder), Path(settings.params))
         pipeline.paths["splits"] = str(Path(settings.train).parent)
         pipeline.run("resize@train")
-        step = measure_step(settings, Path(pipeline.paths["resized"], "train.npy"))
+        step = measure_step(settings, Path(pipeline.paths["resized"], "train"))
     return {
         "phase 1, speed over the torchvision loop": times["phase_1"]["median"],
         "phase 2, images a second over the torchvision loop": times["image"]["median"],

@@ -15,6 +15,7 @@ from benchmarks.ours import Pipeline
 from benchmarks.processes import run_watched
 from benchmarks.settings import read_settings
 from benchmarks.task import Size, make_task
+from transfer.data.resize import PIXELS
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_json
 
@@ -56,11 +57,11 @@ def measure_size(folder: Path, images: int, size: Size, assignments: list[str]) 
         pipeline = Pipeline(Path(place), Path(settings.params))
         pipeline.paths["splits"] = str(Path(settings.train).parent)
         resized = run_watched(pipeline.command("resize@train"), settings.threads, look_every_s=LOOK_EVERY_S)
-        pixels, result = Path(pipeline.paths["resized"], "train.npy"), Path(place, "result.json")
+        pixels, result = Path(pipeline.paths["resized"], "train"), Path(place, "result.json")
         command = [sys.executable, "-m", "benchmarks.scaling", str(settings_file), str(pixels), str(result)]
         run_watched(command, settings.threads, look_every_s=LOOK_EVERY_S)
         trained = json.loads(result.read_text(encoding="utf-8"))
-        cache_mib = pixels.stat().st_size / MIB
+        cache_mib = (pixels / PIXELS).stat().st_size / MIB
     return {
         "images": images,
         "cache_mib": cache_mib,

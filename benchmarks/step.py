@@ -14,11 +14,11 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.settings import Settings
-from transfer.data.splits import load_labels
+from transfer.data.resize import open_resized
 from transfer.devices.device import best_device, choose_algorithms, mixed_precision
 from transfer.network.backbones import load_backbone
 from transfer.network.classifier import Classifier, HeadShape, build_feature_extractor, build_head
-from transfer.network.images import Images, open_pixels
+from transfer.network.images import Images
 from transfer.training.augmentation import Augmentation, Geometry, augment
 from transfer.training.optimization import build_optimizer, parameter_groups
 
@@ -38,11 +38,11 @@ class Step:
         backbone = load_backbone(Path(settings.weights))
         extractor, features = build_feature_extractor(backbone)
         head = build_head(HeadShape(features, (), False, 0.0, settings.classes))
-        labels, _ = load_labels(Path(settings.train))
+        split = open_resized(pixels)
         self.device = best_device()
         choose_algorithms(self.device, deterministic=True)
-        self.images = Images(open_pixels(pixels, len(labels)), backbone.preprocessing, self.device)
-        self.labels = torch.from_numpy(labels).to(self.device)
+        self.images = Images(split.pixels, backbone.preprocessing, self.device)
+        self.labels = torch.from_numpy(split.labels).to(self.device)
         self.model = Classifier(extractor, head).to(self.device).train()
         groups = parameter_groups(self.model, settings.lr, settings.weight_decay)
         self.optimizer = build_optimizer("adamw", groups, 0.9)

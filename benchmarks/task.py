@@ -14,7 +14,7 @@ from benchmarks.ours import Pipeline
 from benchmarks.processes import ROOT
 from benchmarks.settings import Settings, write_settings
 from commands.overrides import merge
-from transfer.data.splits import load_labels
+from transfer.data.splits import load_split
 from transfer.runtime.errors import DataError, ParameterError
 from transfer.runtime.files import whole
 
@@ -121,7 +121,7 @@ def make_task(folder: Path, size: Size, assignments: Sequence[str]) -> Path:
             architecture=parameters["backbone"]["name"],
             images=parameters["subsample"]["train_size"] - parameters["subsample"]["val_size"],
             val_images=parameters["subsample"]["val_size"],
-            classes=len(load_labels(Path(pipeline.paths["splits"], "train.npz"))[1]),
+            classes=len(load_split(Path(pipeline.paths["splits"], "train.npz")).classes),
             size_px=parameters["resize"]["size_px"],
             batch_size=train["batch_size"],
             head_epochs=train["head"]["epochs"],

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from dvc.utils.serialize import dump_yaml
 from sklearn.datasets import load_digits
-from tests.transfer.report.healthy_run import curve
 
 from commands.cached_outputs import digest_of
 from tests.commands.toy import git
+from tests.transfer.report.healthy_run import curve
 from transfer.data.splits import Split
 from transfer.runtime.files import write_json, write_tsv
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.transfer.report.healthy_run import METRICS
 
 from commands.gate import main
+from tests.transfer.report.healthy_run import METRICS
 from transfer.runtime.errors import DataError, ParameterError
 from transfer.runtime.files import ROOT
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
-from tests.transfer.report.healthy_run import curve
 
+from tests.transfer.report.healthy_run import curve
 from transfer.comparison.pictures import View, heat_map_pairs, learning_curves, prediction_strip, sample
 from transfer.pictures.sheets import RIGHT, WRONG
 
