@@ -12,7 +12,7 @@ from pydantic import Field
 from scipy.stats import false_discovery_control
 
 from commands.compare import compare_runs
-from commands.entry_point import exit_with
+from commands.ending import exit_with
 from commands.searches import Search, check_keys, read_search
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.comparison.paired import SIGNIFICANT, Comparison

@@ -15,7 +15,7 @@ import yaml
 from dvc.repo import Repo
 from dvc.utils.flatten import flatten
 
-from commands.entry_point import exit_with
+from commands.ending import exit_with
 from commands.parallel_coordinates import parallel_coordinates
 from commands.revisions import experiments, git, read
 from commands.trials import error_line

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from commands.entry_point import exit_with
+from commands.ending import exit_with
 from commands.overrides import read_recipe
 from commands.revisions import experiments, read
 from commands.trials import Trial, add_options, run_trials, shared_parameters

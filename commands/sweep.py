@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from commands.entry_point import exit_with
+from commands.ending import exit_with
 from commands.revisions import experiments, read
 from commands.searches import Search, check_keys, read_search
 from commands.trials import Trial, add_options, run_trials, shared_parameters

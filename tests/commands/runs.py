@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from commands.cached_outputs import digest_of
 from tests.commands.toy import git
-from tests.transfer.training.healthy_run import curve
+from tests.transfer.report.healthy_run import curve
 from transfer.data.splits import Split
 from transfer.runtime.files import write_json, write_tsv
 

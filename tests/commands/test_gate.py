@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from commands.gate import main
-from tests.transfer.training.healthy_run import METRICS
+from tests.transfer.report.healthy_run import METRICS
 from transfer.runtime.errors import DataError, ParameterError
 from transfer.runtime.files import ROOT
 

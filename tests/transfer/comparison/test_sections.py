@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
-from tests.transfer.training.healthy_run import CLASSES, changed
+from tests.transfer.report.healthy_run import CLASSES, changed
 from transfer.comparison.changes import SeedSpread
 from transfer.comparison.sections import TEMPLATE, Run, facts, paired, true_and_predicted
 from transfer.report.evidence import Evidence
