@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from commands.cached_outputs import LOCK, committed_digest, parse_lock, recorded_outputs
 from commands.entry_point import exit_with
@@ -22,20 +22,19 @@ from transfer.report.evidence import leaves
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import md5_of, sha256_of
 
-MODEL, PROVENANCE = "model.safetensors", "provenance.json"
+MODEL, PROVENANCE, DIRTY = "model.safetensors", "provenance.json", "-dirty"
 OK, DIFFERS, UNCHECKED = "ok", "differs", "cannot be checked"
 
 
-class Provenance(BaseModel):
+class Provenance(BaseModel, frozen=True, extra="forbid"):
     """What a package says: the commit it was made on, or why that is none or not all, and what it was made of."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     revision: str | None
     revision_reason: str | None = None
     model_md5: str
     model_sha256: str
     parameters: dict[str, Any]
-    metrics: dict[str, str]  # SHA-256 by path from the root
+    metrics: dict[str, str]  # SHA-256 by path in metrics/
 
 
 class Line(NamedTuple):
@@ -74,7 +73,7 @@ def open_package(path: Path) -> tuple[Path, Provenance]:
 def find_record(root: Path, about: Provenance) -> Record | None:
     """The dvc.lock, here or in any commit or experiment, that names the model and fits its parameters best."""
     others = git(root, "log", "--all", "--format=%H", "-S", about.model_md5, "--", LOCK).split()
-    revisions = [WORKSPACE, "HEAD", *([about.revision] if about.revision else []), *others]
+    revisions = [WORKSPACE, "HEAD", (about.revision or "HEAD").removesuffix(DIRTY), *others]
     locks = ((revision, text) for revision in revisions if (text := read(root, revision, LOCK)))
     records = [record for record in (Record(*lock) for lock in locks) if about.model_md5 in record.outputs.values()]
     return min(records, key=lambda record: len(record.other_parameters(about.parameters)), default=None)
@@ -91,25 +90,27 @@ def check_record(root: Path, about: Provenance, record: Record) -> Iterator[Line
     others = {path for path, md5 in record.inputs if record.outputs.get(path, md5) != md5}
     yield compared("inputs of the stages", sorted(others), f"the outputs of {record.where}")
     yield compared("parameters", record.other_parameters(about.parameters), record.where)
-    contents = {path: read_bytes(root, record.revision, path) or b"" for path in about.metrics}
-    others = {path for path, digest in about.metrics.items() if hashlib.sha256(contents[path]).hexdigest() != digest}
+    contents = {name: read_bytes(root, record.revision, f"metrics/{name}") or b"" for name in about.metrics}
+    others = {name for name, digest in about.metrics.items() if hashlib.sha256(contents[name]).hexdigest() != digest}
     yield compared("metrics", sorted(others), record.revision)
 
 
 def check_revision(root: Path, about: Provenance, record: Record | None) -> Iterator[Line]:
     """Whether the commit is there, and holds the code that dvc.lock records."""
+    commit = (about.revision or "").removesuffix(DIRTY)
     if about.revision is None:
         yield Line("revision", UNCHECKED, about.revision_reason or "the package names none")
-    elif run_git(root, "cat-file", "-e", f"{about.revision}^{{commit}}").returncode:
+    elif run_git(root, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
         why = DEEPEN if is_shallow(root) else "rebased, squashed or not pushed"
-        yield Line("revision", UNCHECKED, f"{about.revision} is not in this repository: {why}")
+        yield Line("revision", UNCHECKED, f"{commit} is not in this repository: {why}")
     else:
-        is_ancestor = run_git(root, "merge-base", "--is-ancestor", about.revision, "HEAD").returncode == 0
-        yield Line("revision", OK, f"{about.revision} is here" + (", an ancestor of HEAD" if is_ancestor else ""))
-        if about.revision_reason or record is None:
-            yield Line("code", UNCHECKED, about.revision_reason or "no dvc.lock to compare it with")
+        is_ancestor = run_git(root, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
+        yield Line("revision", OK, f"{commit} is here" + (", an ancestor of HEAD" if is_ancestor else ""))
+        if record and not about.revision.endswith(DIRTY):
+            yield compared("code", other_code(root, commit, record), record.where)
         else:
-            yield compared("code", other_code(root, about.revision, record), record.where)
+            why = "it differed from that commit, as the package says" if record else f"no {LOCK} to compare it with"
+            yield Line("code", UNCHECKED, why)
 
 
 def other_code(root: Path, revision: str, record: Record) -> Iterator[str]:
@@ -127,10 +128,9 @@ def check(root: Path, package: Path) -> list[Line]:
     digests, recorded = (md5_of(folder / MODEL), sha256_of(folder / MODEL)), (about.model_md5, about.model_sha256)
     lines = [Line("model", OK if digests == recorded else DIFFERS, f"md5 {digests[0]}, sha256 {digests[1]}")]
     try:
-        if record := find_record(root, about):
-            lines += check_record(root, about, record)
-        else:
-            lines.append(Line("record", UNCHECKED, f"no {LOCK} in this repository names md5 {about.model_md5}"))
+        record = find_record(root, about)
+        nothing = Line("record", UNCHECKED, f"no {LOCK} in this repository names md5 {about.model_md5}")
+        lines += check_record(root, about, record) if record else [nothing]
         return [*lines, *check_revision(root, about, record)]
     except (DataError, DvcException) as error:
         return [*lines, Line("repository", UNCHECKED, " ".join(str(error).split()))]
@@ -139,11 +139,10 @@ def check(root: Path, package: Path) -> list[Line]:
 def main(root: Path, package: Path) -> int:
     lines = check(root, package)
     print(*(f"{line.outcome:<17}  {line.what}: {line.why}" for line in lines), sep="\n")
-    return 1 if any(line.outcome == DIFFERS for line in lines) else 0
+    return int(any(line.outcome == DIFFERS for line in lines))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m commands.provenance", description=__doc__)
     parser.add_argument("package", type=Path, nargs="?", default=Path("models/classifier"), help="%(default)s")
-    arguments = parser.parse_args()
-    exit_with(lambda: main(Path(), arguments.package))
+    exit_with(lambda: main(Path(), parser.parse_args().package))

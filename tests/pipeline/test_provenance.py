@@ -13,7 +13,7 @@ def test_all_that_the_package_says_is_so(finished: Path) -> None:
     assert {line.what: line.outcome for line in check(finished, finished / PACKAGE) if line.outcome != "ok"} == {}
     about = json.loads((finished / PACKAGE / "provenance.json").read_text(encoding="utf-8"))
     assert about["revision"] == git(finished, "rev-parse", "HEAD~1").strip()  # on which the run was made
-    assert "metrics/evaluate.json" in about["metrics"]
+    assert "evaluate.json" in about["metrics"]
 
 
 def test_the_package_holds_the_model_and_its_cards(finished: Path) -> None:

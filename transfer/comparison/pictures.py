@@ -14,29 +14,18 @@ from transfer.report.evidence import Row
 from transfer.runtime.files import whole
 
 PLAIN_TEXT: dict[Any, Any] = {"text.parse_math": False}  # a class may have a $ in its name
-WIDTH, HEIGHT = 360, 231  # of one chart
-ALONE = (  # what makes charts for a page a file of their own
-    f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * WIDTH}" viewBox="0 0 {WIDTH} {{height}}"'
-    ' style="background: white; font-family: sans-serif">'
-)
+# What makes a chart for a page a file of its own.
+ALONE = '<svg xmlns="http://www.w3.org/2000/svg" style="background: white; font-family: sans-serif"'
 
 Phases = Mapping[str, Sequence[Row]]
 Names = Sequence[str] | np.ndarray
 
 
 def learning_curves(path: Path, before: Phases, after: Phases, measure: str) -> None:
-    """Accuracy or loss of each epoch of two runs, of each phase by its name, as an SVG file: before above after."""
-    runs = {"before": before, "after": after}
-    drawn = [
-        charts.learning_curves({f"{name}, {when}": rows for name, rows in phases.items()}, measure)
-        for when, phases in runs.items()
-        if phases
-    ]
-    placed = [  # 1 pt is not 1 unit
-        svg.replace("<svg", f'<svg y="{HEIGHT * i}"', 1).replace('pt"', '"', 2) for i, svg in enumerate(drawn)
-    ]
+    """Accuracy or loss of each epoch of two runs, of each phase by its name, as an SVG file."""
+    svg = charts.learning_curves(after, measure, before)
     with whole(path) as partial:
-        partial.write_text(ALONE.format(height=HEIGHT * len(drawn)) + "".join(placed) + "</svg>\n", encoding="utf-8")
+        partial.write_text(svg.replace("<svg", ALONE, 1) + "\n", encoding="utf-8")
 
 
 def sample(labels: np.ndarray, indices: np.ndarray, count: int) -> np.ndarray:

@@ -42,8 +42,8 @@ def test_learning_curves_are_a_file_that_shows_both_runs(tmp_path: Path) -> None
             learning_curves(tmp_path / "curves.svg", before, after, measure)
             root = ElementTree.parse(tmp_path / "curves.svg").getroot()
             assert root.tag == "{http://www.w3.org/2000/svg}svg"
-            words = " ".join(text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text"))
-            assert ("before" in words, "after" in words) == (bool(before), bool(after))
+            words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+            assert ("validation, before" in words, "validation" in words) == (bool(before), bool(after))
 
 
 def test_a_strip_is_framed_by_what_became_of_the_predictions(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_other_test_images_are_not_paired_and_the_rest_is_still_told() -> None:
     assert [row[0] for row in data(before, after)["classes"]] == ["cat", "dog"]
     assert "| cat | 0.8000 | 0.9100 | +0.1100 |" in section(written(before, after), "Classes")
     assert "Learning curves" in written(before, after)
-    fewer = changed({}, {"evaluate/confusion": list(RUN.tables["evaluate/confusion"])[:100]})
+    fewer = changed({}, {"evaluate/confusion": [dict(row) for row in RUN.tables["evaluate/confusion"][:100]]})
     assert paired(before, fewer) is None
 
 
