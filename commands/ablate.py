@@ -12,13 +12,8 @@ from pydantic import Field
 from scipy.stats import false_discovery_control
 
 from commands.compare import compare_runs
-<<<<<<< HEAD
 from commands.entry_point import exit_with
 from commands.overrides import Search, flat, read_search
-=======
-from commands.ending import exit_with
-from commands.searches import Search, check_keys, read_search
->>>>>>> comparison
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.comparison.paired import SIGNIFICANT, Comparison
 from transfer.runtime.parameters import read_mapping

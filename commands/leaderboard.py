@@ -14,12 +14,7 @@ from typing import Any
 from dvc.repo import Repo
 from dvc.utils.flatten import flatten
 
-<<<<<<< HEAD
 from commands.entry_point import exit_with
-=======
-from commands.ending import exit_with
-from commands.parallel_coordinates import parallel_coordinates
->>>>>>> comparison
 from commands.revisions import experiments, git, read
 from commands.run_chart import run_chart
 from commands.summary import SHOWN_STAGES

@@ -11,13 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-<<<<<<< HEAD
 from commands.entry_point import exit_with
 from commands.overrides import flat, read_recipe
-=======
-from commands.ending import exit_with
-from commands.overrides import read_recipe
->>>>>>> comparison
 from commands.revisions import experiments, read
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.report.evidence import leaves

@@ -14,12 +14,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-<<<<<<< HEAD
 from commands.entry_point import exit_with
 from commands.overrides import Search, flat, read_search
-=======
-from commands.ending import exit_with
->>>>>>> comparison
 from commands.revisions import experiments, read
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.report.evidence import leaves
