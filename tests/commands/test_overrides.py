@@ -51,13 +51,13 @@ def test_a_value_arrives_unchanged(value: Any) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(TEXTS.filter(lambda text: text[:1] not in ("[", "{", "'", '"', "$") and "\\" not in text))
+@given(TEXTS.filter(lambda text: text[:1] not in ("[", "{", "'", '"', "$") and "\\" not in text and "${" not in text))
 @example("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz")
 @example("s3://bucket/a,b?x=1&y=2")
 @example("/data/my files (1)/Käse")
 def test_a_text_of_a_user_is_taken_literally_unless_it_is_a_value_to_dvc(text: str) -> None:
     found = through_dvc(quoted_set_param(f"group.x={text}"))
-    assert not isinstance(found, str) or found.strip() == text.strip() or "${" in text
+    assert not isinstance(found, str) or found.strip() == text.strip()
 
 
 @pytest.mark.parametrize(
