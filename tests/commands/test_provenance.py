@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torchvision
 import yaml
+from transfer.network.provenance import Provenance, record_digest
 
 from commands.provenance import Line, check
 from transfer.data.splits import Split, save_split
-from transfer.network.backbones import Backbone, Preprocessing, save_backbone
+from transfer.network.backbones import Backbone, Preprocessing, build_network, save_backbone
 from transfer.network.classifier import Head, HeadShape, ModelCard, build_classifier, build_head, save_head, save_model
-from transfer.network.provenance import Provenance, record_digest
 from transfer.network.tensors import load_tensors, save_tensors
 from transfer.runtime.files import md5_of
 
@@ -65,7 +64,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / SCRIPT).write_text(f"{line}\n")
         (folder / "params.yaml").write_text(yaml.safe_dump(PARAMETERS))
         revision = commit(folder, line)
-    network = torchvision.models.mobilenet_v3_small()
+    network = build_network("mobilenet_v3_small")[0]
     backbone = Backbone("mobilenet_v3_small", network.state_dict(), IMAGENET)
     save_backbone(folder / BACKBONE, backbone)
     pixels = np.zeros((3, 32, 32, 3), np.uint8)
