@@ -4,7 +4,8 @@ from argparse import Namespace
 
 from pydantic import Field
 
-from transfer.network.backbones import Backbone, published_weights, read_state_dict, save_backbone
+from transfer.network.backbones import Backbone, published_weights, save_backbone
+from transfer.network.weights import read_state_dict
 from transfer.runtime.command import run
 from transfer.runtime.errors import WeightsError
 from transfer.runtime.files import sha256_of, write_json

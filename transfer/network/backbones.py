@@ -1,6 +1,6 @@
-"""ImageNet backbones of torchvision: which weights there are, and whether a file really holds them."""
+"""ImageNet backbones of torchvision: which weights there are, and the networks that they fit."""
 
-import errno
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +11,10 @@ from torch import Tensor, nn
 
 from transfer.network.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
 from transfer.runtime.errors import WeightsError
+
+# As torchvision builds these for its weights, less the extra heads that only training from scratch uses.
+INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": False}
+OPTIONS = {"googlenet": INCEPTION, "inception_v3": INCEPTION}
 
 
 @dataclass(frozen=True)
@@ -54,35 +58,35 @@ def published_weights(architecture: str, name: str) -> PublishedWeights:
     )
 
 
-def empty_model(architecture: str) -> nn.Module:
-    """The architecture without memory for its weights (on the meta device): shapes only."""
-    with torch.device("meta"):
-        return torchvision.models.get_model(architecture, weights=None)
+def last_layer(model: nn.Module) -> str:
+    """Name of the layer that a head replaces: the last linear one, or convolution, as SqueezeNets classify with one."""
+    return [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
 
 
-def read_state_dict(path: Path, architecture: str) -> dict[str, Tensor]:
-    """Read a downloaded .pth, refusing anything but tensors, and check it against the architecture.
+def build_network(architecture: str) -> tuple[nn.Module, int, str]:
+    """The architecture with random weights and without its classifier: module, features, the name of what it lacks.
 
-    Raises WeightsError naming the first tensor that is missing, unknown or of another shape or type.
+    Images (batch, 3, H, W) -> pooled features (batch, features).
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged pickle ends in any kind of error: an empty stack, a missing argument ...
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: an impossible offset
-            raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: not a file of plain weights ({reason}); nothing in it was executed") from None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path}: holds no state dict of tensors; save `model.state_dict()`")
-    check_tensors(path, architecture, state, empty_model(architecture).state_dict())
-    return dict(state)
+    with torch.random.fork_rng(devices=[]):  # its weights are replaced; the caller's random numbers stay as they are
+        model = torchvision.models.get_model(architecture, weights=None, **OPTIONS.get(architecture, {}))
+    replaced = last_layer(model)
+    features = model.get_parameter(f"{replaced}.weight").shape[1]
+    model.set_submodule(replaced, nn.Identity())
+    return model, features, replaced
+
+
+def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Give a model these tensors, which are not copied; returns it in channels-last layout."""
+    versioned = OrderedDict(state)
+    setattr(versioned, "_metadata", getattr(model.state_dict(), "_metadata"))  # noqa: B009,B010  MNASNet insists on it
+    model.load_state_dict(versioned, assign=True)
+    return model.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """Pretrained weights under torchvision's names, with the preprocessing they were trained with."""
+    """Pretrained weights under torchvision's names, less the classifier, and their preprocessing."""
 
     __pydantic_config__ = DESCRIBED
     architecture: str
@@ -96,17 +100,17 @@ def save_backbone(path: Path, backbone: Backbone) -> None:
     save_tensors(path, backbone.state, about)
 
 
-def architecture_in(path: Path, name: str) -> nn.Module:
-    """`empty_model(name)`, or WeightsError if torchvision has none of that name."""
+def network_in(path: Path, architecture: str) -> nn.Module:
+    """`build_network`'s module, or WeightsError if torchvision has none of that name."""
     try:
-        return empty_model(name)
+        return build_network(architecture)[0]
     except ValueError:
-        raise WeightsError(f"{path}: made for {name!r}, which torchvision does not have") from None
+        raise WeightsError(f"{path}: made for {architecture!r}, which torchvision does not have") from None
 
 
 def load_backbone(path: Path) -> Backbone:
     """Read what `save_backbone` wrote. Raises WeightsError if the file holds anything else."""
     state, about = load_tensors(path)
     backbone = described(path, Backbone, about, state=state)
-    check_tensors(path, backbone.architecture, state, architecture_in(path, backbone.architecture).state_dict())
+    check_tensors(path, backbone.architecture, state, network_in(path, backbone.architecture).state_dict())
     return backbone

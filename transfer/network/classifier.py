@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from transfer.network.backbones import Backbone, Preprocessing, architecture_in, empty_model
+from transfer.network.backbones import Backbone, Preprocessing, build_network, load_into, network_in
 from transfer.network.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
 from transfer.runtime.errors import WeightsError
 
@@ -39,24 +39,12 @@ def build_head(shape: HeadShape) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, shape.classes))
 
 
-def last_linear(model: nn.Module) -> str:
-    """Name of the layer that a head replaces: the last linear one of a torchvision classifier."""
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not names:
-        raise WeightsError(f"{type(model).__name__} ends in no linear layer; choose another backbone.name")
-    return names[-1]
-
-
 def build_feature_extractor(backbone: Backbone) -> tuple[nn.Module, int]:
     """The backbone up to its pooled features: module (batch, 3, H, W) -> (batch, features), and `features`."""
-    model = empty_model(backbone.architecture)
-    replaced = last_linear(model)
-    features = model.get_parameter(f"{replaced}.weight").shape[1]
-    model.set_submodule(replaced, nn.Identity())
+    model, features, replaced = build_network(backbone.architecture)
     # Copies, because training would else change the caller's weights.
-    kept = {name: tensor.clone() for name, tensor in backbone.state.items() if not name.startswith(f"{replaced}.")}
-    model.load_state_dict(kept, assign=True)
-    return model.to(memory_format=torch.channels_last), features
+    state = {name: tensor.clone() for name, tensor in backbone.state.items() if not name.startswith(f"{replaced}.")}
+    return load_into(model, state), features
 
 
 class Classifier(nn.Module):
@@ -152,9 +140,6 @@ def load_model(path: Path, classes: Sequence[str], size_px: int | None = None) -
         raise WeightsError(f"{path}: trained for classes {list(card.classes)}, the data has {list(classes)}")
     if size_px is not None and card.size_px != size_px:
         raise WeightsError(f"{path}: trained on {card.size_px} pixels, the data has {size_px}; resize it to match")
-    backbone = architecture_in(path, card.architecture)
-    backbone.set_submodule(last_linear(backbone), nn.Identity())
-    model = Classifier(backbone, _empty_head(path, card.head))
+    model = Classifier(network_in(path, card.architecture), _empty_head(path, card.head))
     check_tensors(path, f"such a {card.architecture}", state, model.state_dict())
-    model.load_state_dict(state, assign=True)
-    return model.to(memory_format=torch.channels_last).eval(), card
+    return load_into(model, state).eval(), card

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
-from transfer.network.classifier import last_linear
+from transfer.network.backbones import last_layer
 from transfer.training.unfreezing import Unfreezing, Wave, last_stages, layers_of, stages_of
 
 
@@ -52,7 +52,7 @@ def test_layers_are_all_convolutions_each_with_its_norm(backbone: nn.Module):
 def test_every_parameter_of_other_backbones_is_in_one_layer(name: str):
     with torch.device("meta"):
         model = torchvision.models.get_model(name, weights=None)
-        model.set_submodule(last_linear(model), nn.Identity())
+        model.set_submodule(last_layer(model), nn.Identity())
     found = [p for layer in layers_of(model) for module in layer.modules for p in module.parameters(recurse=False)]
     assert len(found) == len({id(p) for p in found}) == len(list(model.parameters()))
     assert len({layer.stage for layer in layers_of(model)}) > 3
