@@ -23,7 +23,7 @@ from torch import nn
 
 from stages import fine_tune
 from transfer.devices.device import best_device
-from transfer.devices.launch import launch, processes_wanted
+from transfer.devices.launch import launch, process_count
 from transfer.devices.processes import join, leave_to_first, synchronised
 from transfer.network.backbones import Backbone, Preprocessing
 from transfer.network.classifier import Classifier, HeadShape, build_feature_extractor, build_head
@@ -124,8 +124,8 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="measure as OMP_NUM_THREADS and NPROC say, and print")
     arguments = parser.parse_args()
     if arguments.once:
-        if processes_wanted() > 1 and "WORLD_SIZE" not in os.environ:
-            sys.exit(launch([sys.executable, *sys.orig_argv[1:]], processes_wanted()))
+        if process_count() > 1 and "WORLD_SIZE" not in os.environ:
+            sys.exit(launch([sys.executable, *sys.orig_argv[1:]], process_count()))
         join()
         found = rate(arguments.size_px, arguments.batch_size, arguments.steps, arguments.epochs)
         leave_to_first()

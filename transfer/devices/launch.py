@@ -38,7 +38,7 @@ def run_on_devices(
     outputs: Sequence[str] = (),
     parallel: bool = False,
 ) -> Never:
-    """As `transfer.runtime.command.run`; a `parallel` stage runs in NPROC processes, or in those that torchrun started."""
+    """As `transfer.runtime.command.run`; a `parallel` stage runs in NPROC processes, or in those of torchrun."""
 
     def placed(values: Any, files: Namespace) -> None:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -132,7 +132,8 @@ def _run_as_one_of_many(main: Main, values: Any, files: Namespace, parallel: boo
         raise
     except BaseException as error:
         if folder:  # the launcher shows what the first that failed has to tell
-            sys.stderr = Path(folder, os.environ["RANK"]).open("w", 1, encoding="utf-8", errors="backslashreplace")
+            words = Path(folder, os.environ["RANK"])
+            sys.stderr = words.open("w", 1, "utf-8", "backslashreplace")
         # Another error may come of another process's end: whoever has the reason leaves before.
         if not isinstance(error, PipelineError | OSError | MemoryError | KeyboardInterrupt):
             time.sleep(TURN_S)
