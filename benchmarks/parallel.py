@@ -23,7 +23,6 @@ from torch import nn
 
 from stages import fine_tune
 from transfer.devices.device import best_device
-from transfer.devices.launch import launch, processes_wanted
 from transfer.devices.processes import join, leave_to_first, synchronised
 from transfer.network.backbones import Backbone, Preprocessing
 from transfer.network.classifier import Classifier, HeadShape, build_feature_extractor, build_head
@@ -94,8 +93,10 @@ def rate(size_px: int, batch_size: int, steps: int, epochs: int) -> float:
 def measure(way: str, arguments: argparse.Namespace) -> float:
     processes, threads = WAYS[way]
     options = [f"--{name}={getattr(arguments, name)}" for name in ("size_px", "batch_size", "steps", "epochs")]
-    variables = {**os.environ, "OMP_NUM_THREADS": str(threads), "NPROC": str(processes)}
-    command = [sys.executable, "-m", "benchmarks.parallel", "--once", *(option.replace("_", "-") for option in options)]
+    variables = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] * (processes > 1)
+    program = ["-m", "benchmarks.parallel", "--once", *(option.replace("_", "-") for option in options)]
+    command = [sys.executable, *launcher, *program]
     done = subprocess.run(command, cwd=ROOT, env=variables, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -121,11 +122,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--output", type=Path, help="file for every rate, as JSON")
-    parser.add_argument("--once", action="store_true", help="measure as OMP_NUM_THREADS and NPROC say, and print")
+    parser.add_argument("--once", action="store_true", help="measure in this process, or those of torchrun")
     arguments = parser.parse_args()
     if arguments.once:
-        if processes_wanted() > 1 and "WORLD_SIZE" not in os.environ:
-            sys.exit(launch([sys.executable, *sys.orig_argv[1:]], processes_wanted()))
         join()
         found = rate(arguments.size_px, arguments.batch_size, arguments.steps, arguments.epochs)
         leave_to_first()

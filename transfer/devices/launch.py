@@ -3,25 +3,28 @@
 docs/parallel.md says how it is used, docs/decisions/parallel.md why it is done this way.
 """
 
+import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Never
 
 from transfer.devices.leases import leased
-from transfer.devices.processes import RENDEZVOUS, join
+from transfer.devices.processes import join
 from transfer.runtime.command import run
-from transfer.runtime.errors import ParameterError, PipelineError
+from transfer.runtime.errors import InterruptedRunError, ParameterError, PipelineError
+from transfer.runtime.files import whole
 from transfer.runtime.parameters import Group
 
-POLL_S = 0.1
+FOLDER = "TRANSFER_LAUNCHER"  # the variable that names the launcher's folder: each process's last words, and FIRST
+FIRST = "first"  # the file with the first process's number, which signals are passed on to
 TURN_S = 5  # longer than it takes to see that a process has ended, and to end the others
 LONGEST_END_S = 30
 
@@ -35,23 +38,23 @@ def run_on_devices(
     outputs: Sequence[str] = (),
     parallel: bool = False,
 ) -> Never:
-    """As `transfer.runtime.command.run`; a `parallel` stage runs in NPROC processes, or in those that torchrun started."""
+    """As `transfer.runtime.command.run`; a `parallel` stage runs in NPROC processes, or in those of torchrun."""
 
     def placed(values: Any, files: Namespace) -> None:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             _run_as_one_of_many(main, values, files, parallel)
             return
-        count = processes_wanted() if parallel else 1
-        with leased(count) as locks:
+        count = process_count() if parallel else 1
+        with leased(count):
             if count == 1:
                 main(values, files)
             else:
-                sys.exit(launch([sys.executable, *sys.orig_argv[1:]], count, locks))
+                sys.exit(_launch(count))
 
     run(placed, parameters, inputs, outputs)
 
 
-def processes_wanted() -> int:
+def process_count() -> int:
     """How many processes the environment asks for. Raises ParameterError if NPROC is no such number."""
     text = os.environ.get("NPROC", "1")
     if not text.isdecimal() or int(text) < 1:
@@ -59,88 +62,80 @@ def processes_wanted() -> int:
     return int(text)
 
 
+def _launch(count: int) -> int:
+    """Start this stage in `count` processes and wait: the exit status, which is that of the first failure.
+
+    When one fails, torch's agent ends the others. Only that one's error is shown.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.disable()  # the agent's reports of what one line says
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // count, 1)))
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", socket.if_nameindex()[0][1])  # the loopback
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        logs_specs=DefaultLogsSpecs(os.devnull),
+        run_id="transfer",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+        signals_to_handle="SIGQUIT",  # the others are ours: the agent sends them to all processes, who cannot save then
+    )
+    with tempfile.TemporaryDirectory(prefix="transfer-") as folder:
+        os.environ[FOLDER] = folder
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _pass_on)
+        try:
+            elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
+        except ChildFailedError as error:
+            rank, failure = error.get_first_failure()
+            words = Path(folder, str(rank))
+            if words.exists():
+                sys.stderr.write(words.read_text(encoding="utf-8"))
+            elif failure.exitcode < 0:
+                name = failure.signal_name()
+                print(f"error: process {rank} of {count} was ended by {name}", file=sys.stderr)
+            return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+    return 0
+
+
+def _pass_on(number: int, _frame: object) -> None:
+    first = Path(os.environ[FOLDER], FIRST)
+    if not first.exists():
+        raise InterruptedRunError("stopped", number)
+    with suppress(ProcessLookupError):
+        os.kill(int(first.read_text()), number)
+
+
 def _run_as_one_of_many(main: Main, values: Any, files: Namespace, parallel: bool) -> None:
-    first = os.environ["RANK"] == "0"
+    first, folder = os.environ["RANK"] == "0", os.environ.get(FOLDER)
     if not parallel:  # started by torchrun all the same
         return main(values, files) if first else sys.exit(0)
-    if not first:  # the first process decides when to stop
+    if not first:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The first process decides when to stop. torchrun's agent tells all of them, ours the first alone.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if folder else signal.SIG_IGN)
+    elif folder:
+        with whole(Path(folder, FIRST)) as partial:
+            partial.write_text(str(os.getpid()))
     try:
         join()
         main(values, files)
     except SystemExit:
         raise
     except BaseException as error:
-        # Whoever started these processes ends all of them as soon as one has ended. So the first one speaks at once
-        # of what a user can do something about; and who only misses the others never comes to speak.
-        known = isinstance(error, PipelineError | OSError | MemoryError | KeyboardInterrupt)
-        time.sleep(TURN_S * ((not first) + (not known)))
+        if folder:  # the launcher shows what the first that failed has to tell
+            words = Path(folder, os.environ["RANK"])
+            sys.stderr = words.open("w", 1, "utf-8", "backslashreplace")
+        # Another error may come of another process's end: whoever has the reason leaves before.
+        if not isinstance(error, PipelineError | OSError | MemoryError | KeyboardInterrupt):
+            time.sleep(TURN_S)
         signal.alarm(LONGEST_END_S)  # for a library that waits for the others even now
         raise
-
-
-def launch(command: Sequence[str], count: int, locks: Sequence[int] = ()) -> int:
-    """Run `command` in `count` processes of this machine, as torchrun would: the first failure's exit status, or 0.
-
-    When one fails the others are ended at once. Signals are passed on to the first process alone. `locks` are file
-    descriptors that all of them inherit.
-    """
-    processes: list[subprocess.Popen[bytes]] = []
-    early: list[int] = []
-
-    def pass_on(number: int, _frame: object) -> None:
-        if processes:
-            processes[0].send_signal(number)
-        else:
-            early.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, pass_on)
-    with tempfile.TemporaryDirectory(prefix="transfer-") as folder:
-        try:
-            for rank in range(count):
-                processes.append(_start(command, rank, count, Path(folder), locks))
-            for number in early:
-                pass_on(number, None)
-            return _wait_for(processes)
-        finally:
-            for process in processes:
-                process.kill()
-                process.wait()
-
-
-def _start(
-    command: Sequence[str], rank: int, count: int, folder: Path, locks: Sequence[int]
-) -> subprocess.Popen[bytes]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    variables = {
-        "OMP_NUM_THREADS": str(max(cores // count, 1)),
-        "GLOO_SOCKET_IFNAME": socket.if_nameindex()[0][1],  # the loopback: nobody else needs to reach them
-        **os.environ,
-        **{"RANK": str(rank), "LOCAL_RANK": str(rank)},
-        **{"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)},
-        RENDEZVOUS: f"file://{folder}/rendezvous",
-    }
-    return subprocess.Popen(
-        command,
-        env=variables,
-        stdout=None if rank == 0 else subprocess.DEVNULL,
-        pass_fds=locks,
-        process_group=0,  # a terminal's Ctrl-C comes here alone
-    )
-
-
-def _wait_for(processes: Sequence[subprocess.Popen[bytes]]) -> int:
-    while True:
-        statuses = [process.poll() for process in processes]
-        for rank, status in enumerate(statuses):
-            if status is not None and status < 0:
-                name = signal.Signals(-status).name
-                print(f"error: process {rank} of {len(processes)} was ended by {name}", file=sys.stderr)
-                return 128 - status
-            if status:
-                return status
-        if all(status == 0 for status in statuses):
-            return 0
-        time.sleep(POLL_S)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
 
 from transfer.runtime.errors import ParameterError
 
@@ -41,37 +40,35 @@ def leases_folder() -> Path:
 
 
 @contextmanager
-def leased(count: int) -> Iterator[list[int]]:
-    """Have `count` GPUs for this process alone, waiting for them, and name them in CUDA_VISIBLE_DEVICES.
+def leased(count: int) -> Iterator[None]:
+    """Have `count` GPUs for this process and its children, waiting for them, and name them in CUDA_VISIBLE_DEVICES.
 
-    Yields the locks' file descriptors: a process that inherits them keeps the GPUs too. The kernel lets go of them
-    however a process ends. Raises ParameterError if there never are so many.
+    The kernel lets go of them however this process ends. Raises ParameterError if there never are so many.
     """
     if not (names := gpus()):
-        yield []
+        yield
         return
     if count > len(names):
         raise ParameterError(f"NPROC = {count}: more than the GPUs to lease, {','.join(names)}; see {GPUS}")
     leases_folder().mkdir(mode=0o700, exist_ok=True)
     with ExitStack() as held:
-        taken = _take(count, names, held)
-        os.environ[VISIBLE] = ",".join(taken)
+        os.environ[VISIBLE] = ",".join(_take(count, names, held))
         try:
-            yield [lock.fileno() for lock in taken.values()]
+            yield
         finally:
             del os.environ[VISIBLE]
 
 
-def _take(count: int, names: list[str], held: ExitStack) -> dict[str, IO[str]]:
-    taken: dict[str, IO[str]] = {}
-    told = False
+def _take(count: int, names: list[str], held: ExitStack) -> list[str]:
+    taken: list[str] = []
+    turn = told = False
     with ExitStack() as waiting:
-        turn = None  # one process at a time collects, so that no two wait for what the other has
         while True:
+            # One process at a time collects, so that no two wait for what the other has.
             if turn := turn or _lock("turn", waiting):
                 for name in names:
-                    if len(taken) < count and name not in taken and (lock := _lock(name, held)):
-                        taken[name] = lock
+                    if len(taken) < count and name not in taken and _lock(name, held):
+                        taken.append(name)
             if len(taken) == count:
                 return taken
             if not told:
@@ -80,11 +77,12 @@ def _take(count: int, names: list[str], held: ExitStack) -> dict[str, IO[str]]:
             time.sleep(POLL_S)
 
 
-def _lock(name: str, held: ExitStack) -> IO[str] | None:
+def _lock(name: str, held: ExitStack) -> bool:
     stream = (leases_folder() / f"{name.replace('/', '_')}.lock").open("a")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         stream.close()
-        return None
-    return held.enter_context(stream)
+        return False
+    held.enter_context(stream)
+    return True

@@ -21,7 +21,6 @@ from torch.nn.parallel import DistributedDataParallel
 from transfer.devices.device import best_device
 from transfer.runtime.errors import ParameterError
 
-RENDEZVOUS = "TRANSFER_RENDEZVOUS"  # the variable that says where processes of one machine meet
 TIMEOUT = timedelta(minutes=10)  # for a process that neither answers nor ends
 
 T = TypeVar("T")
@@ -41,8 +40,7 @@ def join() -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     elif device.type != "cpu":
         raise ParameterError(f"NPROC = {here}: several processes need GPUs of NVIDIA or processors, not {device.type}")
-    backend, place = "nccl" if device.type == "cuda" else "gloo", os.environ.get(RENDEZVOUS, "env://")
-    dist.init_process_group(backend, place, TIMEOUT, rank=int(os.environ["RANK"]), world_size=count)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
 
 
 def world_size() -> int:
@@ -163,14 +161,23 @@ def synchronised(module: nn.Module) -> nn.Module:
         return module
     if best_device().type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    for part in module.modules():
+    for name, part in list(module.named_modules()):
         if type(part) is nn.BatchNorm2d:
-            part.__class__ = BatchNormOfAll
+            module.set_submodule(name, BatchNormOfAll(part))
     return module
 
 
 class BatchNormOfAll(nn.BatchNorm2d):
-    """nn.BatchNorm2d over the images (batch, C, H, W) of all processes; torch's SyncBatchNorm is for CUDA alone."""
+    """nn.BatchNorm2d over the images (batch, C, H, W) of all processes; torch's SyncBatchNorm is for CUDA alone.
+
+    It has the parameters and statistics of `norm`, not copies.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        self._parameters.update(norm._parameters)
+        self._buffers.update(norm._buffers)
+        self.train(norm.training)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         if not self.training or self.running_mean is None or self.running_var is None or self.momentum is None:

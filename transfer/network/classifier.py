@@ -142,4 +142,5 @@ def load_model(path: Path, classes: Sequence[str], size_px: int | None = None) -
         raise WeightsError(f"{path}: trained on {card.size_px} pixels, the data has {size_px}; resize it to match")
     model = Classifier(network_in(path, card.architecture), _empty_head(path, card.head))
     check_tensors(path, f"such a {card.architecture}", state, model.state_dict())
-    return load_into(model, state).eval(), card
+    load_into(model, state)
+    return model.eval(), card

@@ -107,7 +107,8 @@ class StopRequest:
         self.signal: int | None = None
 
     def __enter__(self) -> "StopRequest":
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM) if is_first() else ()
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def _note(self, number: int, _frame: Any) -> None:

@@ -1,6 +1,7 @@
 """Two processes against one, in double precision: the same losses, weights and metrics but for rounding."""
 
-import signal
+import os
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.transfer.devices import two_processes as alone
-from transfer.devices.launch import launch
 from transfer.devices.processes import from_first, gather, share, spread, synchronised
 from transfer.runtime.files import ROOT
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 assert_close = partial(torch.testing.assert_close, rtol=1e-7, atol=1e-9)
 
 Trained = tuple[list[dict[str, float]], dict[str, Tensor]]
@@ -23,17 +22,12 @@ Trained = tuple[list[dict[str, float]], dict[str, Tensor]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where two processes have left what they found, and one process a run that it stopped."""
+    """Where two processes of torchrun have left what they found, and one process a run that it stopped."""
     made = tmp_path_factory.mktemp("two")
     alone.stopped(made / "stopped by one")
-    before = {number: signal.getsignal(number) for number in SIGNALS}
     script = str(ROOT / "tests/transfer/devices/two_processes.py")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        status = launch([sys.executable, script, str(made)], 2)
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    assert status == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*torchrun, script, str(made)], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
     return made
 
 

@@ -134,7 +134,7 @@ def normalise(inputs: Tensor, wanted: Tensor, steps: int = 2) -> dict[str, Tenso
     with torch.no_grad():
         norm.weight.copy_(torch.linspace(0.5, 2, len(norm.weight)))
         norm.bias.copy_(torch.linspace(-1, 1, len(norm.bias)))
-    norm = synchronised(norm)
+    norm = synchronised(nn.Sequential(norm))
     own = inputs[share(len(inputs))].clone().requires_grad_()
     made = torch.empty(0)
     for _ in range(steps):

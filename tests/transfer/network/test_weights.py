@@ -25,7 +25,7 @@ ARCHITECTURE = "shufflenet_v2_x0_5"  # among torchvision's smallest, so that the
 SAVED = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 
 
-def full_state(architecture: str = ARCHITECTURE) -> "OrderedDict[str, Tensor]":
+def full_state(architecture: str = ARCHITECTURE) -> dict[str, Any]:
     """Random weights as torchvision saves them, batch-norm statistics included."""
     model = torchvision.models.get_model(architecture, weights=None)
     state = model.state_dict()
@@ -36,7 +36,7 @@ def full_state(architecture: str = ARCHITECTURE) -> "OrderedDict[str, Tensor]":
 
 
 @pytest.fixture(scope="module")
-def state() -> "OrderedDict[str, Tensor]":
+def state() -> dict[str, Any]:
     return full_state()
 
 
