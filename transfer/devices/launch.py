@@ -23,8 +23,8 @@ from transfer.runtime.errors import InterruptedRunError, ParameterError, Pipelin
 from transfer.runtime.files import whole
 from transfer.runtime.parameters import Group
 
-FOLDER = "TRANSFER_LAUNCHER"  # the variable that names the launcher's folder: each process's last words, and FIRST
-FIRST = "first"  # the file with the first process's number, which signals are passed on to
+FOLDER = "TRANSFER_LAUNCHER"  # the variable that names the launcher's folder, of errors by rank, and FIRST
+FIRST = "first"  # the file with the first process's ID, to which signals are passed on
 TURN_S = 5  # longer than it takes to see that a process has ended, and to end the others
 LONGEST_END_S = 30
 
@@ -71,7 +71,7 @@ def _launch(count: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.disable()  # the agent's reports of what one line says
+    logging.disable()  # the agent's own reports of a failure
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // count, 1)))
     os.environ.setdefault("GLOO_SOCKET_IFNAME", socket.if_nameindex()[0][1])  # the loopback
@@ -85,7 +85,7 @@ def _launch(count: int) -> int:
         rdzv_endpoint="localhost:0",
         local_addr="localhost",
         max_restarts=0,
-        signals_to_handle="SIGQUIT",  # the others are ours: the agent sends them to all processes, who cannot save then
+        signals_to_handle="SIGQUIT",  # other signals go to the first alone, so that it can end its step and save
     )
     with tempfile.TemporaryDirectory(prefix="transfer-") as folder:
         os.environ[FOLDER] = folder
@@ -95,12 +95,11 @@ def _launch(count: int) -> int:
             elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            words = Path(folder, str(rank))
-            if words.exists():
-                sys.stderr.write(words.read_text(encoding="utf-8"))
-            elif failure.exitcode < 0:
-                name = failure.signal_name()
-                print(f"error: process {rank} of {count} was ended by {name}", file=sys.stderr)
+            own = Path(folder, str(rank))
+            text = own.read_text("utf-8") if own.exists() else ""
+            if not text and failure.exitcode < 0:
+                text = f"error: process {rank} of {count} was ended by {failure.signal_name()}\n"
+            sys.stderr.write(text)
             return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     return 0
 
@@ -128,13 +127,11 @@ def _run_as_one_of_many(main: Main, values: Any, files: Namespace, parallel: boo
     try:
         join()
         main(values, files)
-    except SystemExit:
-        raise
-    except BaseException as error:
-        if folder:  # the launcher shows what the first that failed has to tell
-            words = Path(folder, os.environ["RANK"])
-            sys.stderr = words.open("w", 1, "utf-8", "backslashreplace")
-        # Another error may come of another process's end: whoever has the reason leaves before.
+    except (Exception, KeyboardInterrupt) as error:
+        if folder:  # the launcher shows the error of the process that failed first
+            own = Path(folder, os.environ["RANK"])
+            sys.stderr = own.open("w", 1, "utf-8", "backslashreplace")
+        # Any other error may only follow from another process's end: that process must leave first.
         if not isinstance(error, PipelineError | OSError | MemoryError | KeyboardInterrupt):
             time.sleep(TURN_S)
         signal.alarm(LONGEST_END_S)  # for a library that waits for the others even now

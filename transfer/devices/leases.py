@@ -1,6 +1,7 @@
 """GPUs that stages at work at the same time lease from each other, by file locks: DVC's queue assigns none."""
 
 import fcntl
+import itertools
 import os
 import shutil
 import subprocess
@@ -61,20 +62,20 @@ def leased(count: int) -> Iterator[None]:
 
 def _take(count: int, names: list[str], held: ExitStack) -> list[str]:
     taken: list[str] = []
-    turn = told = False
+    turn = False
     with ExitStack() as waiting:
-        while True:
+        for attempt in itertools.count():
             # One process at a time collects, so that no two wait for what the other has.
             if turn := turn or _lock("turn", waiting):
                 for name in names:
                     if len(taken) < count and name not in taken and _lock(name, held):
                         taken.append(name)
             if len(taken) == count:
-                return taken
-            if not told:
-                told = True
+                break
+            if attempt == 1:  # the first may only have met another process's turn
                 print(f"waiting for {count} of the GPUs {','.join(names)}", flush=True)
             time.sleep(POLL_S)
+    return taken
 
 
 def _lock(name: str, held: ExitStack) -> bool:
