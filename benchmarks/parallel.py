@@ -30,8 +30,9 @@ from transfer.network.classifier import Classifier, HeadShape, build_feature_ext
 from transfer.network.images import Images
 from transfer.runtime.files import ROOT
 from transfer.runtime.parameters import check_parameters
-from transfer.training.loop import Plan, fit
+from transfer.training.loop import fit
 from transfer.training.optimization import build_optimizer, build_schedule, parameter_groups
+from transfer.training.plan import Plan
 from transfer.training.state import SavedState, seed_step
 from transfer.training.unfreezing import Unfreezing
 

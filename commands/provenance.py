@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dvc.utils.serialize import parse_yaml
+from transfer.network.provenance import Provenance, record_digest
 
 from commands.ending import exit_with
 from commands.revisions import WORKSPACE, read
 from transfer.data.splits import load_labels
 from transfer.network.backbones import load_backbone
 from transfer.network.classifier import Head, ModelCard, load_card, load_head
-from transfer.network.provenance import Provenance, record_digest
 from transfer.network.tensors import load_tensors
 from transfer.runtime.files import md5_of
 

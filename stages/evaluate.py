@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from transfer.data.classes import CLUSTER_COLUMNS, class_labels, clusters, confusion_counts
+from transfer.data.classes import CLUSTER_COLUMNS, class_labels, cluster_rows, confusion_counts
 from transfer.data.resize import Resized, open_resized
 from transfer.data.splits import Split, load_split
 from transfer.devices.device import best_device
@@ -63,7 +63,8 @@ def predict(model_file: Path, split: Resized, config: Evaluate, name: str) -> np
     model, card = load_model(model_file, split.classes, split.pixels.shape[1])
     images = Images(split.pixels, card.preprocessing, best_device())
     shift_px = round(config.shift_fraction * images.size_px)
-    return view_probabilities(model.to(best_device()), images, config.batch_size, config.mirror, shift_px, name)
+    views = config.mirror, shift_px
+    return view_probabilities(model.to(best_device()), images, config.batch_size, *views, name, card.precision)
 
 
 def read_originals(path: Path, resized: Resized) -> Split:
@@ -85,7 +86,7 @@ def write_tables(plots: Path, split: Split, probabilities: np.ndarray, expected:
     predicted = probabilities.argmax(1)
     write_confusion(plots / "confusion.tsv", split, predicted)
     counts = confusion_counts(split.labels, predicted, len(split.classes))
-    write_tsv(plots / "clusters.tsv", clusters(counts, split.classes), CLUSTER_COLUMNS)
+    write_tsv(plots / "clusters.tsv", cluster_rows(counts, split.classes), CLUSTER_COLUMNS)
     write_tsv(plots / "pairs.tsv", pairs(counts, split.classes, expected), PAIR_COLUMNS)
     write_tsv(plots / "risk_coverage.tsv", risk_coverage(risks(probabilities, split.labels)))
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torchvision
 import yaml
+from transfer.network.provenance import Provenance, record_digest
 
 from commands.provenance import Line, check
 from transfer.data.splits import Split, save_split
 from transfer.network.backbones import Backbone, Preprocessing, save_backbone
 from transfer.network.classifier import Head, HeadShape, ModelCard, build_classifier, build_head, save_head, save_model
-from transfer.network.provenance import Provenance, record_digest
 from transfer.network.tensors import load_tensors, save_tensors
 from transfer.runtime.files import md5_of
 

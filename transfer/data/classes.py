@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.cluster.hierarchy import cut_tree, linkage
-from scipy.spatial.distance import squareform
 
 from transfer.runtime.errors import ParameterError
 
@@ -39,12 +37,15 @@ def modularity(weights: np.ndarray, members: np.ndarray) -> float:
     return float(shares.trace() - np.square(shares.sum(0)).sum())
 
 
-def clusters(counts: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Groups of two classes or more that are taken for each other, ranked by their share of all errors.
+def clusters(counts: np.ndarray) -> list[list[int]]:
+    """Groups of two labels or more that are confused with each other, ranked by their errors, most first.
 
     counts (C, C) of actual and predicted classes. Average linkage over the rates at which two classes are
     confused, either way; of all cuts of the tree the one of highest modularity, the finest of equals.
     """
+    from scipy.cluster.hierarchy import cut_tree, linkage  # half a second that few stages need
+    from scipy.spatial.distance import squareform
+
     errors = without_hits(counts)
     if not errors.any():
         return []
@@ -52,11 +53,17 @@ def clusters(counts: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]
     weights = (rates + rates.T) / 2
     tree = linkage(squareform(weights.max() - weights, checks=False), method="average")
     members = max(cut_tree(tree).T, key=lambda cut: round(modularity(weights, cut), 12))
+    found = [np.flatnonzero(members == group).tolist() for group in range(members.max() + 1)]
+    errors_in = {tuple(group): int(errors[np.ix_(group, group)].sum()) for group in found}
+    return sorted((group for group in found if errors_in[tuple(group)]), key=lambda group: -errors_in[tuple(group)])
+
+
+def cluster_rows(counts: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """A row per cluster with its share of all errors. The names are for people: a name may hold a comma too."""
+    errors = without_hits(counts)
     rows = []
-    for group in range(members.max() + 1):
-        inside = np.flatnonzero(members == group).tolist()
-        if own := int(errors[np.ix_(inside, inside)].sum()):
-            names = " ".join(classes[label] for label in inside)
-            row = (names, len(inside), own, own / int(errors.sum()))
-            rows.append(dict(zip(CLUSTER_COLUMNS, row, strict=True)))
-    return sorted(rows, key=lambda row: -row["errors"])
+    for group in clusters(counts):
+        own = int(errors[np.ix_(group, group)].sum())
+        row = (", ".join(classes[label] for label in group), len(group), own, own / int(errors.sum()))
+        rows.append(dict(zip(CLUSTER_COLUMNS, row, strict=True)))
+    return rows

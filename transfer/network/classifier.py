@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from transfer.devices.precision import Precision
 from transfer.network.backbones import Backbone, Preprocessing, architecture_in, empty_model
 from transfer.network.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
 from transfer.runtime.errors import WeightsError
@@ -68,7 +69,10 @@ class Classifier(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.backbone(images))
+        features = self.backbone(images)
+        # In bfloat16 many probabilities would tie, and calibration be coarse.
+        with torch.autocast(images.device.type, enabled=False):
+            return self.head(features.float())
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class ModelCard:
     preprocessing: Preprocessing
     size_px: int
     interpolation: str
+    precision: Precision
 
 
 def build_classifier(backbone: Backbone, head: Head) -> Classifier:

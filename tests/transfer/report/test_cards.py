@@ -1,11 +1,11 @@
 """Rows of the cards: in the right order, and none for what was not measured."""
 
 import pytest
+from transfer.network.provenance import Provenance
 
 from tests.transfer.training.healthy_run import CLASSES, changed, healthy
 from transfer.network.backbones import Preprocessing
 from transfer.network.classifier import HeadShape, ModelCard
-from transfer.network.provenance import Provenance
 from transfer.report.cards import class_rows, corruption_rows, duplicate_rows, facts, image_rows, result_rows
 from transfer.report.evidence import Evidence
 
