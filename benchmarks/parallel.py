@@ -23,15 +23,18 @@ from torch import nn
 
 from stages import fine_tune
 from transfer.devices.device import best_device
+from transfer.devices.precision import resolve_precision
 from transfer.devices.processes import join, leave_to_first, synchronised
 from transfer.network.backbones import Backbone, Preprocessing
 from transfer.network.classifier import Classifier, HeadShape, build_feature_extractor, build_head
 from transfer.network.images import Images
 from transfer.runtime.files import ROOT
 from transfer.runtime.parameters import check_parameters
-from transfer.training.loop import Plan, fit
+from transfer.training.loop import fit
 from transfer.training.optimization import build_optimizer, build_schedule, parameter_groups
+from transfer.training.plan import Plan
 from transfer.training.state import SavedState, seed_step
+from transfer.training.task import image_task
 from transfer.training.unfreezing import Unfreezing
 
 WAYS = {  # processes and threads of each
@@ -58,7 +61,9 @@ def rate(size_px: int, batch_size: int, steps: int, epochs: int) -> float:
     head = build_head(HeadShape(features, (128, 64), False, 0.0, len(CLASSES)))
     model = Classifier(synchronised(extractor), head).to(device)
     unfreezing = Unfreezing(model.backbone, [])
-    task = fine_tune.make_task(wanted, [0], model, unfreezing, data, val, CLASSES, Path("none"))
+    nothing, precision = np.array([], np.int64), resolve_precision(wanted.precision, device)
+    what = model, unfreezing, data, val, CLASSES, [0], nothing, precision
+    task = image_task(wanted.fine_tune, wanted.augment, wanted.batch_size, *what)
     groups = unfreezing.groups(1e-4, 0.05) + parameter_groups(model.head, 1e-4, 0.05)
     optimizer = build_optimizer("adamw", groups, 0.9)
     schedule = build_schedule("constant", optimizer, epochs * steps, 0.3, 1)

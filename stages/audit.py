@@ -12,6 +12,7 @@ from torch import nn
 from transfer.data.resize import open_resized
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
+from transfer.devices.precision import Precision
 from transfer.explanation import audit
 from transfer.explanation.cam import Explain, Layer, choose_layer, explain
 from transfer.explanation.objects import REJECTED, TAKEN, counterfactuals, find_objects
@@ -48,6 +49,7 @@ class Subject:
 
     model: Classifier
     preprocessing: Preprocessing
+    precision: Precision
     pixels: np.ndarray
     labels: np.ndarray
     layer: Layer
@@ -56,7 +58,7 @@ class Subject:
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Probabilities (N, classes) for pixels (N, S, S, 3)."""
         images = Images(pixels, self.preprocessing, best_device())
-        logits = run_over(self.model, images, self.explain.batch_size, label="audit")
+        logits = run_over(self.model, images, self.explain.batch_size, label="audit", precision=self.precision)
         return torch.softmax(logits.cpu().double(), dim=1).numpy()
 
     def maps(self, network: nn.Module, indices: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -74,7 +76,7 @@ def read_subject(files: Namespace, count: int, way: Explain, seed: int) -> tuple
     pixels = split.pixels[chosen]
     first = Images(pixels[:1], card.preprocessing, best_device()).plain(slice(None))
     layer = choose_layer(model, first, way.layer, way.min_map_px)
-    return Subject(model, card.preprocessing, pixels, split.labels[chosen], layer, way), split.classes
+    return Subject(model, card.preprocessing, card.precision, pixels, split.labels[chosen], layer, way), split.classes
 
 
 def measure_maps(subject: Subject, config: Audit, maps: np.ndarray, predicted: np.ndarray, seed: int) -> tuple:

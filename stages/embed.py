@@ -10,27 +10,37 @@ from transfer.data.features import Features, save_features
 from transfer.data.resize import open_resized
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
+from transfer.devices.precision import Precision, PrecisionChoice, resolve_precision
 from transfer.devices.processes import leave_to_first
 from transfer.network.backbones import Preprocessing, load_backbone
 from transfer.network.classifier import build_feature_extractor
 from transfer.network.images import Images
 from transfer.network.inference import run_over
-from transfer.runtime.parameters import Group
+from transfer.runtime.parameters import Group, SharedGroup
 
 
 class Embed(Group):
     batch_size: int = Field(gt=0)
 
 
+class Train(SharedGroup):
+    precision: PrecisionChoice
+
+
 class Parameters(Group):
     embed: Embed
+    train: Train
 
 
-def embed(extractor: nn.Module, preprocessing: Preprocessing, folder: Path, batch_size: int) -> Features:
+def embed(
+    extractor: nn.Module, preprocessing: Preprocessing, folder: Path, batch_size: int, precision: Precision
+) -> Features:
     split = open_resized(folder)
     images = Images(split.pixels, preprocessing, best_device())
-    plain = run_over(extractor, images, batch_size, label=f"{folder.name} plain")
-    mirrored = run_over(extractor, images, batch_size, mirrored=True, label=f"{folder.name} mirrored")
+    plain, mirrored = (
+        run_over(extractor, images, batch_size, mirrored, label=f"{folder.name} {name}", precision=precision)
+        for mirrored, name in ((False, "plain"), (True, "mirrored"))
+    )
     return Features(plain.cpu().numpy(), mirrored.cpu().numpy(), split.labels, split.classes)
 
 
@@ -38,8 +48,9 @@ def main(parameters: Parameters, files: Namespace) -> None:
     backbone = load_backbone(files.backbone)
     extractor, _ = build_feature_extractor(backbone)
     extractor = extractor.to(best_device()).eval()
+    precision = resolve_precision(parameters.train.precision, best_device())
     train, val = (
-        embed(extractor, backbone.preprocessing, folder, parameters.embed.batch_size)
+        embed(extractor, backbone.preprocessing, folder, parameters.embed.batch_size, precision)
         for folder in (files.train, files.val)
     )
     leave_to_first()

@@ -63,7 +63,8 @@ def predict(model_file: Path, split: Resized, config: Evaluate, name: str) -> np
     model, card = load_model(model_file, split.classes, split.pixels.shape[1])
     images = Images(split.pixels, card.preprocessing, best_device())
     shift_px = round(config.shift_fraction * images.size_px)
-    return view_probabilities(model.to(best_device()), images, config.batch_size, config.mirror, shift_px, name)
+    views = config.mirror, shift_px
+    return view_probabilities(model.to(best_device()), images, config.batch_size, *views, name, card.precision)
 
 
 def read_originals(path: Path, resized: Resized) -> Split:

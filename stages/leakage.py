@@ -13,6 +13,7 @@ from transfer.data.resize import open_resized
 from transfer.data.splits import Split, load_split
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
+from transfer.devices.precision import PrecisionChoice, resolve_precision
 from transfer.evaluation.duplicates import Looks, Pair, Thresholds, accuracy_without, find_duplicates
 from transfer.network.backbones import load_backbone
 from transfer.network.classifier import build_feature_extractor
@@ -21,7 +22,7 @@ from transfer.network.inference import run_over
 from transfer.pictures.data import pair_sheet
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import open_arrays, write_json, write_tsv
-from transfer.runtime.parameters import Group
+from transfer.runtime.parameters import Group, SharedGroup
 
 SPLITS = ("train", "val", "test")
 # Pictures of the pairs that matter most come first.
@@ -41,8 +42,13 @@ class Leakage(Group):
     pictures: int = Field(gt=0)
 
 
+class Train(SharedGroup):
+    precision: PrecisionChoice
+
+
 class Parameters(Group):
     leakage: Leakage
+    train: Train
 
 
 def known_looks(split: Split, path: Path, width: int) -> Looks:
@@ -73,7 +79,9 @@ def main(parameters: Parameters, files: Namespace) -> None:
     extractor, width = build_feature_extractor(backbone)
     looks = {name: known_looks(splits[name], files.features / f"{name}.npz", width) for name in ("train", "val")}
     images = Images(open_resized(files.test).pixels, backbone.preprocessing, best_device())
-    embedded = run_over(extractor.to(best_device()).eval(), images, config.batch_size, label="test")
+    precision = resolve_precision(parameters.train.precision, best_device())  # as embed's, or features would differ
+    network = extractor.to(best_device()).eval()
+    embedded = run_over(network, images, config.batch_size, label="test", precision=precision)
     looks["test"] = Looks(splits["test"].images, (embedded.cpu().numpy(),))
     thresholds = Thresholds(**config.model_dump(exclude={"batch_size", "pictures"}))
     counts, rows, affected = {}, [], np.zeros(len(right), bool)

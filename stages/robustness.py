@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from transfer.data.resize import resized
 from transfer.data.splits import load_split, stratified_positions
-from transfer.devices.device import best_device, mixed_precision
+from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
+from transfer.devices.precision import autocast
 from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from transfer.evaluation.scores import wilson_interval
 from transfer.network.classifier import Classifier, ModelCard, load_model
@@ -42,7 +43,7 @@ def hits(
     for start in range(0, len(labels), batch_size):
         large = [resized(each, card.size_px, card.interpolation) for each in islice(remaining, batch_size)]
         batch = Images(np.stack(large), card.preprocessing, device).plain(slice(None))
-        with mixed_precision(device):
+        with autocast(device, card.precision):
             predicted = model(batch).argmax(1).cpu().numpy()
         found += int((predicted == labels[start : start + batch_size]).sum())
     return found

@@ -16,8 +16,15 @@ from transfer.devices.launch import run_on_devices
 from transfer.network.classifier import Head, HeadShape, build_head, save_head
 from transfer.runtime.parameters import Group, SharedGroup
 from transfer.training.log import live_log, write_results
-from transfer.training.loop import Plan, Task, fit
-from transfer.training.optimization import ScheduleName, build_optimizer, build_schedule, parameter_groups
+from transfer.training.loop import fit
+from transfer.training.optimization import (
+    ScheduleName,
+    build_optimizer,
+    build_schedule,
+    epochs_without_gain,
+    parameter_groups,
+)
+from transfer.training.plan import Plan, Task
 from transfer.training.state import SavedState, fingerprint, only_one, seed_step
 
 INPUTS = ["train", "val"]
@@ -61,7 +68,7 @@ def make_task(train: Features, val: Features, device: torch.device, label_smooth
         return float(F.cross_entropy(logits, val_labels)), float((logits.argmax(1) == val_labels).float().mean())
 
     criterion = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
-    return Task(f"features of width {plain.shape[1]}", len(labels), draw, validate, device, criterion)
+    return Task(f"features of width {plain.shape[1]}", len(labels), draw, validate, device, criterion=criterion)
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
@@ -72,14 +79,15 @@ def main(parameters: Parameters, files: Namespace) -> None:
     shape = HeadShape(train.plain.shape[1], config.hidden, config.batch_norm, config.dropout, len(train.classes))
     seed_step(seed, -1)
     head = build_head(shape).to(device)
-    plan = Plan(config.epochs, config.batch_size, config.patience, ema_decay=0.0, seed=seed)
+    patience = epochs_without_gain(config.schedule, config.patience)
+    plan = Plan(config.epochs, config.batch_size, patience, ema_decay=0.0, seed=seed)
     task = make_task(train, val, device, config.label_smoothing)
     optimizer = build_optimizer("adamw", parameter_groups(head, config.lr, config.weight_decay), MOMENTUM)
     steps = plan.epochs * plan.steps_per_epoch(task.count)
     schedule = build_schedule(config.schedule, optimizer, steps, WARM_UP_FRACTION, PLATEAU_PATIENCE)
     saved = SavedState(files.state, "train_head", fingerprint(parameters, [getattr(files, name) for name in INPUTS]))
     with only_one(files.head), only_one(saved.folder), saved:
-        with live_log(files.state / "live" / "train_head", FIRST_EPOCH) as log:
+        with live_log(files.state / "live/train_head", FIRST_EPOCH) as log:
             fitted = fit(head, task, plan, optimizer, schedule, saved, log, "train_head")
         save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history)))
         write_results(files.metrics, files.curves, fitted, FIRST_EPOCH)

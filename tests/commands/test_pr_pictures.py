@@ -32,7 +32,7 @@ def write_model(folder: Path, seed: int) -> None:
     backbone.fc = torch.nn.Identity()  # type: ignore[assignment]
     shape = HeadShape(512, (), False, 0.0, 3)
     preprocessing = Preprocessing((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-    card = ModelCard("resnet18", shape, CLASSES, preprocessing, 64, "cubic")
+    card = ModelCard("resnet18", shape, CLASSES, preprocessing, 64, "cubic", "float32")
     save_model(folder / MODEL, Classifier(backbone, build_head(shape)), card)
 
 

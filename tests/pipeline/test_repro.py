@@ -39,6 +39,7 @@ RERUNS = {
     "resize.interpolation": (RESIZE, [*RESIZE, *FROM_EMBED]),
     "embed": (["embed"], FROM_EMBED),
     "train.deterministic": (["train_head", "fine_tune"], FROM_HEAD),
+    "train.precision": (["embed", "leakage", "fine_tune"], FROM_EMBED),
     "train.lr": (["fine_tune"], FROM_FINE_TUNE),
     "train.batch_size": (["fine_tune"], FROM_FINE_TUNE),
     "train.head": (["train_head"], FROM_HEAD),

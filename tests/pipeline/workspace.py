@@ -37,6 +37,7 @@ SMALLEST_RUN = {
     "resize": {"size_px": 32},
     "embed": {"batch_size": 16},
     "train": {
+        "precision": "float32",
         "batch_size": 9,
         "head": {"hidden": [8], "epochs": 2, "batch_size": 9},
         "fine_tune": {"epochs": 2},

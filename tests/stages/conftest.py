@@ -60,7 +60,7 @@ def tiny_parameters(archive: Path, weights: Path) -> dict:
     parameters.update(SETTINGS)
     parameters["download"].update(url=str(archive), sha256=sha256_of(archive))
     parameters["backbone"].update(name="resnet18", url=str(weights))
-    parameters["train"].update(lr=0.001, batch_size=15)
+    parameters["train"].update(lr=0.001, batch_size=15, precision="float32")
     parameters["train"]["head"].update(hidden=[16], epochs=3, batch_size=15)
     parameters["train"]["fine_tune"].update(epochs=2)
     parameters["explain"].update(min_map_px=3, batch_size=8)

@@ -292,7 +292,7 @@ def test_the_same_inputs_give_the_same_bytes(arena):
 
 def test_a_model_of_other_classes_is_refused_and_nothing_is_written(arena):
     model, card = load_model(arena.file("models/model.safetensors"), CLASSES, 40)
-    other = ModelCard(card.architecture, card.head, ("x", "y", "z"), card.preprocessing, 40, "cubic")
+    other = ModelCard(card.architecture, card.head, ("x", "y", "z"), card.preprocessing, 40, "cubic", "float32")
     save_model(arena.file("strange_model.safetensors"), model, other)
     outputs = outputs_in("none", evaluate)
     with pytest.raises(WeightsError, match=r"trained for classes \['x', 'y', 'z'\]"):

@@ -156,10 +156,10 @@ def test_small_images_come_first_and_the_model_is_validated_at_full_size(arena):
         return model.state_dict()
 
     name = "backbone.layer4.1.conv2.weight"
-    never = weights_after(size_px=None, last_epochs_without=0)[name]
-    all_full = weights_after(size_px=32, last_epochs_without=2)[name]
-    one_small = weights_after(size_px=32, last_epochs_without=1)[name]
-    both_small = weights_after(size_px=32, last_epochs_without=0)[name]
+    never = weights_after(size_px=None, final_share_without=0.0)[name]
+    all_full = weights_after(size_px=32, final_share_without=1.0)[name]
+    one_small = weights_after(size_px=32, final_share_without=0.5)[name]
+    both_small = weights_after(size_px=32, final_share_without=0.0)[name]
     assert torch.equal(all_full, never)
     assert not torch.equal(one_small, never)
     assert not torch.equal(one_small, both_small)
@@ -169,7 +169,7 @@ def everything(arena: Arena) -> dict:
     """All ideas at once."""
     train = arena.parameters["train"]
     turns = {"degrees": 15.0, "scale": 0.1}
-    mix = {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "probability": 1.0, "last_epochs_without": 1}
+    mix = {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "probability": 1.0, "final_share_without": 0.5}
     augment = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "rigid": turns, "mix": mix}
     fine_tune = {
         "unfreeze": unfreeze(arena, how="gradual"),
@@ -177,7 +177,7 @@ def everything(arena: Arena) -> dict:
         "class_weights": "validation_recall",
         "schedule": "cosine",
         "ema_decay": 0.5,
-        "small_images": {"size_px": 32, "last_epochs_without": 1},
+        "small_images": {"size_px": 32, "final_share_without": 0.5},
         "hard_examples": {"share": 0.5, "first_epoch": 1},
     }
     return {
@@ -212,7 +212,7 @@ def test_all_ideas_together_train_to_the_same_bytes_twice(arena):
         ({"unfreeze": {"layers": [3, 5], "epochs": [0, 1]}}, "count from 1"),
         ({"schedule": "linear"}, "train.fine_tune.schedule = 'linear'"),
         (
-            {"small_images": {"size_px": 40, "last_epochs_without": 1}},
+            {"small_images": {"size_px": 40, "final_share_without": 0.5}},
             "train.fine_tune.small_images.size_px = 40: not smaller than resize.size_px = 40",
         ),
     ],

@@ -129,7 +129,7 @@ def test_a_number_of_images_that_is_none_is_named(arena, images: object):
 
 def test_a_model_of_other_classes_is_refused_and_nothing_is_written(arena):
     model, card = load_model(arena.file("models/model.safetensors"), CLASSES)
-    other = ModelCard(card.architecture, card.head, ("x", "y", "z"), card.preprocessing, 40, "cubic")
+    other = ModelCard(card.architecture, card.head, ("x", "y", "z"), card.preprocessing, 40, "cubic", "float32")
     save_model(arena.file("other_classes.safetensors"), model, other)
     outputs = outputs_in("none", robustness)
     with pytest.raises(WeightsError, match=r"trained for classes \['x', 'y', 'z'\]"):

@@ -53,7 +53,7 @@ def parameters(arena: Arena, **changes: object) -> dict:
     """For a run in which rounding stays small: SGD, and batches that two can share."""
     train = arena.parameters["train"]
     tuned = {**train["fine_tune"], "optimizer": "sgd", "ema_decay": 0.5, **changes}
-    mix = {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "probability": 0.5, "last_epochs_without": 1}
+    mix = {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "probability": 0.5, "final_share_without": 0.5}
     augment = {**train["augment"], "contrast": 0.2, "mix": mix}
     return {**arena.parameters, "train": {**train, "batch_size": 14, "fine_tune": tuned, "augment": augment}}
 

@@ -138,7 +138,7 @@ class _Shared(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model.head(gather(self.model.backbone(images)))
+        return self.model.classify(gather(self.model.backbone(images)))
 
 
 def spread(model: nn.Module) -> nn.Module:

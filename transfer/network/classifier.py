@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from transfer.devices.precision import Precision
 from transfer.network.backbones import Backbone, Preprocessing, build_network, load_into, network_in
 from transfer.network.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
 from transfer.runtime.errors import WeightsError
@@ -56,7 +57,12 @@ class Classifier(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.backbone(images))
+        return self.classify(self.backbone(images))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Features (batch, features) -> logits, in float32: in bfloat16 many would tie, and calibration be coarse."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.head(features.float())
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ class ModelCard:
     preprocessing: Preprocessing
     size_px: int
     interpolation: str
+    precision: Precision
 
 
 def build_classifier(backbone: Backbone, head: Head) -> Classifier:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from transfer.devices.device import fitting_in_memory, mixed_precision
+from transfer.devices.device import fitting_in_memory
+from transfer.devices.precision import Precision, autocast
 from transfer.devices.processes import is_first, joined, rank, world_size
 from transfer.network.images import Images
 
@@ -20,6 +21,7 @@ def run_over(
     mirrored: bool = False,
     shift_px: int = 0,
     label: str = "images",
+    precision: Precision = "float32",
 ) -> Tensor:
     """Outputs (N, ...) of `module` for all images, mirrored or shifted, float32, in their order, on their device.
 
@@ -28,7 +30,7 @@ def run_over(
     outputs = []
     starts = range(0, len(images), batch_size)
     own = starts[rank() :: world_size()]
-    with mixed_precision(images.pixels.device), fitting_in_memory(batch_size, f"images of {images.size_px} px"):
+    with autocast(images.pixels.device, precision), fitting_in_memory(batch_size, f"images of {images.size_px} px"):
         # A process without a batch runs the first one, for the shape of what comes out.
         hidden = None if is_first() else True
         for start in tqdm(own or starts[:1], desc=label, unit="batch", disable=hidden, leave=False):
@@ -44,6 +46,7 @@ def view_probabilities(
     mirror: bool,
     shift_px: int = 0,
     label: str = "images",
+    precision: Precision = "float32",
 ) -> np.ndarray:
     """Probabilities (views, N, classes) for all images, one run a view, the images as they are first.
 
@@ -53,7 +56,7 @@ def view_probabilities(
     for mirrored in (False, True) if mirror else (False,):
         for shift in (0, -shift_px, shift_px) if shift_px else (0,):
             name = " ".join([label, *(["mirrored"] if mirrored else []), *([f"shifted by {shift}"] if shift else [])])
-            logits = run_over(model, images, batch_size, mirrored, shift, name)
+            logits = run_over(model, images, batch_size, mirrored, shift, name, precision)
             # Softmax in double precision, so that rows sum to one as closely as scikit-learn checks.
             views.append(torch.softmax(logits.cpu().double(), dim=1).numpy())
     return np.stack(views)

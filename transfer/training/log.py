@@ -9,7 +9,7 @@ from dvclive.live import Live
 
 from transfer.devices.processes import is_first
 from transfer.runtime.files import write_json, write_tsv
-from transfer.training.loop import Epoch, Fitted
+from transfer.training.plan import Epoch, Fitted
 
 COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -43,9 +43,17 @@ def as_metrics(epoch: Epoch) -> dict[str, dict[str, float]]:
     }
 
 
-def write_results(metrics: Path, curves: Path, fitted: Fitted, first_epoch: int) -> None:
-    """Write the metrics of the epoch whose weights were kept (JSON), and all epochs (TSV)."""
-    best: dict[str, Any] = as_metrics(fitted.history[fitted.best]) if fitted.history else {}
-    write_json(metrics, {**best, "epochs": len(fitted.history), "best_epoch": first_epoch + fitted.best})
+def write_results(metrics: Path, curves: Path, fitted: Fitted, first_epoch: int, **about: str) -> None:
+    """Write the metrics of the epoch whose weights were kept (JSON), and all epochs (TSV).
+
+    A start that was validated is the row before the first epoch; nothing was trained there, so it has no such figures.
+    """
+    best: dict[str, Any] = as_metrics(fitted.history[fitted.best]) if fitted.best >= 0 else {}
     rows = [{"epoch": number, **vars(epoch)} for number, epoch in enumerate(fitted.history, first_epoch)]
+    if fitted.start is not None:
+        figures = dict(zip(("loss", "accuracy"), fitted.start, strict=True))
+        best = best or {"val": figures}
+        start = {"epoch": first_epoch - 1, **{f"val_{name}": value for name, value in figures.items()}}
+        rows.insert(0, {**dict.fromkeys(COLUMNS, ""), **start})
+    write_json(metrics, {**best, "epochs": len(fitted.history), "best_epoch": first_epoch + fitted.best, **about})
     write_tsv(curves, rows, COLUMNS)

@@ -2,81 +2,23 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from transfer.devices.device import fitting_in_memory, mixed_precision
+from transfer.devices.device import fitting_in_memory
+from transfer.devices.precision import autocast
 from transfer.devices.processes import from_first, gather, is_first, spread
 from transfer.runtime.errors import InterruptedRunError, TrainingError
-from transfer.training.hard_examples import Order, shuffled
+from transfer.training.hard_examples import shuffled
 from transfer.training.optimization import Schedule
+from transfer.training.plan import Clock, Epoch, Fitted, Plan, Task
 from transfer.training.state import SavedState, StopRequest, seed_step
 
 CHECK_EVERY = 50  # steps between looks at the loss: each look makes an accelerator wait for the host
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is learned from.
-
-    `draw(positions, epoch)` gives the inputs of some training items on the device, freshly augmented, with
-    their labels (batch,), or (batch, classes) where they are mixed; of several processes each draws its share.
-    `validate(model)` gives loss and accuracy on the validation split. `item` says what the items are, such as
-    `images of 224 px`. `order(epoch, generator)` gives the items of an epoch batch after batch, by default all of
-    them shuffled; `begin_epoch(epoch)` is called once the model is in training mode. Epochs count from 1.
-    """
-
-    item: str
-    count: int
-    draw: Callable[[Tensor, int], tuple[Tensor, Tensor]]
-    validate: Callable[[nn.Module], tuple[float, float]]
-    device: torch.device
-    criterion: nn.Module = field(default_factory=nn.CrossEntropyLoss)
-    order: Order | None = None
-    begin_epoch: Callable[[int], None] = lambda _epoch: None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how: `patience` epochs without a better one end the run, `ema_decay` 0 means no averaging.
-
-    `keep` says whether the best epoch's weights are kept or the last one's, which counts as better each time.
-    """
-
-    epochs: int
-    batch_size: int
-    patience: int
-    ema_decay: float
-    seed: int
-    keep: Literal["best", "last"] = "best"
-
-    def steps_per_epoch(self, count: int) -> int:
-        """Full batches in an epoch over `count` items; what is left over comes first in no epoch's order."""
-        return max(count // self.batch_size, 1)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Averages over one epoch's training batches, and the validation split after it."""
-
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    lr: float
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """All epochs, and which of them (from 0) gave the weights that the model holds now; -1: none was run."""
-
-    history: list[Epoch]
-    best: int
 
 
 def fit(
@@ -107,8 +49,11 @@ def fit(
     elif first and (others := saved.others()):
         names = ", ".join(other.name for other in others)
         print(f"{label}: left alone: state of runs with other parameters, data or code ({names})", flush=True)
+    if state is None and plan.validate_start:
+        run.validate_start()
     for epoch in run.history:
         on_epoch(epoch)
+    clock = Clock(label, plan.epochs)
     with StopRequest() as stop:
         while not run.finished():
             for _ in run.rest_of_epoch(label):
@@ -119,10 +64,11 @@ def fit(
                     raise InterruptedRunError(f"{label}: stopped; run it again to go on", stop.signal)
             on_epoch(run.end_epoch())
             if first:
+                clock.tell(run.history, run.best)
                 saved.save(run.state())
-    if run.history:
+    if run.best_weights:
         model.load_state_dict(run.best_weights)
-    return Fitted(run.history, run.best)
+    return Fitted(run.history, run.best, run.start)
 
 
 class _Run:
@@ -145,8 +91,10 @@ class _Run:
         )
         self.steps = plan.steps_per_epoch(task.count)
         self.history: list[Epoch] = []
+        self.start: tuple[float, float] | None = None
         self.best = -1
         self.best_weights: dict[str, Tensor] = {}
+        self.scaler = torch.amp.GradScaler(task.device.type, enabled=task.precision == "float16")
         self.network = model
         self._start_epoch()
 
@@ -158,6 +106,12 @@ class _Run:
     def finished(self) -> bool:
         done = len(self.history)
         return done >= self.plan.epochs or done - 1 - self.best >= self.plan.patience > 0
+
+    def validate_start(self) -> None:
+        """Make the model as it was given a candidate for the weights that are kept."""
+        self.model.eval()
+        self.start = from_first(self.task.validate(self.model))
+        self.best_weights = copy.deepcopy(self.model.state_dict())
 
     def order(self) -> Tensor:
         """This epoch's order of training items, a function of seed and epoch."""
@@ -188,12 +142,13 @@ class _Run:
         with fitting_in_memory(len(chosen), self.task.item):
             inputs, labels = self.task.draw(chosen.to(self.task.device), len(self.history) + 1)
             labels = gather(labels)
-            with mixed_precision(self.task.device):
+            with autocast(self.task.device, self.task.precision):
                 logits = self.network(inputs)
-                loss = self.task.criterion(logits, labels)
+            loss = self.task.criterion(logits.float(), labels)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         self.schedule.after_batch()
         if self.average is not None:
             self.average.update_parameters(self.model)
@@ -220,12 +175,22 @@ class _Run:
         seen = self.steps * min(self.plan.batch_size, self.task.count)
         epoch = Epoch(float(self.losses.mean()), int(self.hits) / seen, val_loss, val_accuracy, lr)
         self.history.append(epoch)
-        if self.plan.keep == "last" or self.best < 0 or _rank(epoch) > _rank(self.history[self.best]):
+        if self.plan.keep == "last" or self._is_best(epoch):
             self.best = len(self.history) - 1
             self.best_weights = copy.deepcopy(candidate.state_dict())
         self.schedule.after_epoch(val_loss)
         self._start_epoch()
         return epoch
+
+    def _is_best(self, epoch: Epoch) -> bool:
+        """Whether an epoch has a higher validation accuracy than the best so far, or the same and a lower loss."""
+        if self.best >= 0:
+            before = self.history[self.best].val_loss, self.history[self.best].val_accuracy
+        elif self.start is not None:
+            before = self.start
+        else:
+            return True
+        return (epoch.val_accuracy, -epoch.val_loss) > (before[1], -before[0])
 
     def state(self) -> dict[str, Any]:
         return {
@@ -233,7 +198,9 @@ class _Run:
             "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "history": [vars(epoch) for epoch in self.history],
+            "start": self.start,
             "best": self.best,
             "best_weights": self.best_weights,
             "step_in_epoch": self.step_in_epoch,
@@ -247,11 +214,8 @@ class _Run:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.scaler.load_state_dict(state["scaler"])
+        self.history, self.start = [Epoch(**epoch) for epoch in state["history"]], state["start"]
         self.best, self.best_weights = state["best"], state["best_weights"]
         self.step_in_epoch = state["step_in_epoch"]
         self.losses, self.hits = state["losses"].to(self.task.device), state["hits"].to(self.task.device)
-
-
-def _rank(epoch: Epoch) -> tuple[float, float]:
-    return epoch.val_accuracy, -epoch.val_loss

@@ -48,6 +48,11 @@ def build_optimizer(name: str, groups: list[dict[str, Any]], momentum: float) ->
 ScheduleName = Literal["onecycle", "cosine", "plateau", "constant"]
 
 
+def epochs_without_gain(schedule: ScheduleName, patience: int) -> int:
+    """The patience of a run: none where the rate anneals to its end, which an early stop would cut off."""
+    return patience if schedule in ("plateau", "constant") else 0
+
+
 class Schedule:
     """A schedule of torch's that steps after each batch, or after each epoch's validation, or none."""
 
@@ -85,8 +90,8 @@ def build_schedule(
 
     `onecycle` (Smith and Topin 2018) rises for `warm_up_fraction` of the run from a 25th of the peak and falls
     along a cosine to nearly nothing. `cosine` rises linearly from a hundredth, then falls along a cosine to
-    zero. `plateau` divides the rate by ten when `plateau_patience` epochs have not lowered the validation
-    loss. `constant` leaves it as it is.
+    zero. `plateau` divides the rate by ten when `plateau_patience` epochs, one or more, have not lowered the
+    validation loss. `constant` leaves it as it is.
     """
     steps = max(steps, 1)
     if name == "onecycle":
@@ -102,5 +107,7 @@ def build_schedule(
         fall = CosineAnnealingLR(optimizer, steps - warm_up)
         return Schedule(optimizer, SequentialLR(optimizer, [rise, fall], milestones=[warm_up]))
     if name == "plateau":
-        return Schedule(optimizer, per_epoch=ReduceLROnPlateau(optimizer, factor=0.1, patience=plateau_patience))
+        # torch's patience counts the epochs that it ignores, and its threshold ignores small gains.
+        plateau = ReduceLROnPlateau(optimizer, factor=0.1, patience=plateau_patience - 1, threshold=0)
+        return Schedule(optimizer, per_epoch=plateau)
     return Schedule(optimizer)

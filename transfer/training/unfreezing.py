@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from torch import nn
@@ -28,12 +29,19 @@ class Layer:
 
 
 def stages_of(module: nn.Module) -> list[nn.Module]:
-    """The parts of a backbone that hold parameters, first to last; of a ResNet: conv1, bn1, layer1 to layer4.
+    """The parts of a backbone that hold parameters, first to last; of a ResNet: the stem, layer1 to layer4.
 
-    Where there are only one or two, as in networks of `features` and a classifier, their parts are taken.
+    Neighbours that have no parts of their own, such as conv1 and bn1, are one stage. Where there are only one or
+    two, as in networks of `features` and a classifier, their parts are taken.
     """
     parts = [child for child in module.children() if any(True for _ in child.parameters())]
-    return parts if len(parts) > 2 else [stage for part in parts for stage in stages_of(part) or [part]]
+    if len(parts) <= 2:
+        return [stage for part in parts for stage in stages_of(part) or [part]]
+    stages: list[nn.Module] = []
+    for simple, neighbours in groupby(parts, key=lambda part: not any(True for _ in part.children())):
+        group = list(neighbours)
+        stages += [nn.ModuleList(group)] if simple else group
+    return stages
 
 
 def layers_of(backbone: nn.Module) -> list[Layer]:

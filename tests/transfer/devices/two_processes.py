@@ -28,9 +28,11 @@ from transfer.network.inference import run_over
 from transfer.runtime.errors import InterruptedRunError, ParameterError
 from transfer.runtime.files import ROOT
 from transfer.runtime.parameters import check_parameters
-from transfer.training.loop import Fitted, Plan, fit
+from transfer.training.loop import fit
 from transfer.training.optimization import build_optimizer, build_schedule, parameter_groups
+from transfer.training.plan import Fitted, Plan
 from transfer.training.state import SavedState, seed_step
+from transfer.training.task import image_task
 from transfer.training.unfreezing import Unfreezing
 
 CLASSES = ("airplane", "bird", "cat")
@@ -48,7 +50,7 @@ AUGMENT = {
     "contrast": 0.2,
     "brightness": 0.2,
     "organic": {"degrees": 15.0, "scale": 0.1},
-    "mix": {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "probability": 0.7, "last_epochs_without": 1},
+    "mix": {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "probability": 0.7, "final_share_without": 0.5},
 }
 
 
@@ -93,7 +95,8 @@ def train(folder: Path, synchronise: bool = True, stop_at: int = 0) -> tuple[Fit
     images, val_images, labels, val_labels = digits()
     unfreezing = Unfreezing(model.backbone, wanted.fine_tune.unfreeze.waves(model.backbone))
     data, val = (images, labels), (val_images, val_labels)
-    task = fine_tune.make_task(wanted, [0], model, unfreezing, data, val, CLASSES, folder)
+    what = model, unfreezing, data, val, CLASSES, [0], np.array([], np.int64), "float32"
+    task = image_task(wanted.fine_tune, wanted.augment, wanted.batch_size, *what)
     steps, drawn = itertools.count(1), task.draw
 
     def draw(chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:

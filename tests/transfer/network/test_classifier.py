@@ -113,7 +113,7 @@ def test_a_head_comes_back_as_it_was_saved(tmp_path):
 
 def save_classifier(path) -> tuple[nn.Module, ModelCard]:
     classifier = build_classifier(random_backbone(), random_head()).eval()
-    card = ModelCard("resnet18", random_head().shape, CLASSES, IMAGENET, 32, "cubic")
+    card = ModelCard("resnet18", random_head().shape, CLASSES, IMAGENET, 32, "cubic", "float32")
     save_model(path, classifier, card)
     return classifier, card
 

@@ -4,7 +4,6 @@ incomplete, damaged and hostile files.
 
 import argparse
 import pickle
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

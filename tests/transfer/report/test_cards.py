@@ -42,7 +42,7 @@ def test_what_was_not_measured_has_no_rows():
 
 def test_a_template_that_asks_for_what_was_not_measured_is_told():
     shape = HeadShape(512, (), False, 0.0, 4)
-    card = ModelCard("resnet18", shape, CLASSES, Preprocessing((0, 0, 0), (1, 1, 1)), 96, "cubic")
+    card = ModelCard("resnet18", shape, CLASSES, Preprocessing((0, 0, 0), (1, 1, 1)), 96, "cubic", "float32")
     known = card_content(healthy(), card, {})
     assert known["accuracy"] == "91.2 % (95 % interval 89.9 to 92.4)"
     assert known["figure"]("evaluate", "calibration", "ece") == 0.02

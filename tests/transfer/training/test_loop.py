@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from transfer.runtime.errors import DeviceError, InterruptedRunError, TrainingError
-from transfer.training.loop import Epoch, Fitted, Plan, Task, fit
+from transfer.training.loop import fit
 from transfer.training.optimization import build_schedule
+from transfer.training.plan import Epoch, Fitted, Plan, Task
 from transfer.training.state import SavedState, seed_step
 
 PLAN = Plan(epochs=4, batch_size=64, patience=0, ema_decay=0.0, seed=3)
@@ -35,7 +36,7 @@ def digits_task() -> Task:
         return float(F.cross_entropy(logits, targets[1400:])), float(accuracy)
 
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
-    return Task("digits", 1400, draw, validate, torch.device("cpu"), criterion)
+    return Task("digits", 1400, draw, validate, torch.device("cpu"), criterion=criterion)
 
 
 class Run:
