@@ -4,7 +4,6 @@ incomplete, damaged and hostile files.
 
 import argparse
 import pickle
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ ARCHITECTURE = "shufflenet_v2_x0_5"  # among torchvision's smallest, so that the
 SAVED = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 
 
-def full_state(architecture: str = ARCHITECTURE) -> "OrderedDict[str, Tensor]":
+def full_state(architecture: str = ARCHITECTURE) -> dict[str, Tensor]:
     """Random weights as torchvision saves them, batch-norm statistics included."""
     model = torchvision.models.get_model(architecture, weights=None)
     state = model.state_dict()
@@ -36,7 +35,7 @@ def full_state(architecture: str = ARCHITECTURE) -> "OrderedDict[str, Tensor]":
 
 
 @pytest.fixture(scope="module")
-def state() -> "OrderedDict[str, Tensor]":
+def state() -> dict[str, Tensor]:
     return full_state()
 
 
