@@ -73,7 +73,9 @@ def _read(path: Path) -> Any:
     except Exception as error:  # a damaged pickle ends in any kind of error: an empty stack, a missing argument ...
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: an impossible offset
             raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Of torch's page of text the cause, without the advice to load the file unsafely.
+        cause = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
+        reason = cause.splitlines()[0].split(". ")[0]
         raise WeightsError(f"{path}: not a file of plain weights ({reason}); nothing in it was executed") from None
 
 
