@@ -74,8 +74,9 @@ def _read(path: Path) -> Any:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: an impossible offset
             raise
         # Of torch's page of text the cause, without the advice to load the file unsafely.
-        cause = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
-        reason = cause.splitlines()[0].split(". ")[0]
+        text = str(error).rpartition("WeightsUnpickler error: ")[2]
+        cause = re.search(".+GLOBAL.+", text) or re.search(".+", text)
+        reason = cause[0].split(". ")[0].rstrip(".") if cause else type(error).__name__
         raise WeightsError(f"{path}: not a file of plain weights ({reason}); nothing in it was executed") from None
 
 
