@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.settings import Settings
 from transfer.data.resize import open_resized
 from transfer.devices.device import best_device, choose_algorithms
-from transfer.devices.precision import autocast, resolve_precision
+from transfer.devices.precision import Precision, autocast, resolve_precision
 from transfer.network.backbones import load_backbone
 from transfer.network.classifier import Classifier, HeadShape, build_feature_extractor, build_head
 from transfer.network.images import Images
@@ -41,7 +41,7 @@ class Step:
         head = build_head(HeadShape(features, (), False, 0.0, settings.classes))
         split = open_resized(pixels)
         self.device = best_device()
-        self.precision = resolve_precision("auto", self.device)
+        self.precision: Precision = resolve_precision("auto", self.device)
         choose_algorithms(self.device, deterministic=True)
         self.images = Images(split.pixels, backbone.preprocessing, self.device)
         self.labels = torch.from_numpy(split.labels).to(self.device)

@@ -35,7 +35,10 @@ RERUNS = {
     "backbone": (["backbone"], ["backbone", *FROM_EMBED, "leakage"]),
     "subsample": (["subsample"], FROM_SUBSAMPLE),
     "explore": (["explore"], ["explore", "report"]),
-    "resize.size_px": (["explore", *RESIZE], ["explore", *RESIZE, *FROM_EMBED]),
+    "resize.size_px": (
+        ["backbone", "explore", *RESIZE],
+        ["backbone", "explore", "leakage", *RESIZE, *FROM_EMBED],
+    ),
     "resize.interpolation": (RESIZE, [*RESIZE, *FROM_EMBED]),
     "embed": (["embed"], FROM_EMBED),
     "train.deterministic": (["train_head", "fine_tune"], FROM_HEAD),

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from stages import backbone
 from tests.stages.conftest import Arena
@@ -33,9 +34,20 @@ def test_weights_arrive_unchanged_with_their_preprocessing(arena):
     }
 
 
-def test_an_address_that_ends_in_a_slash_is_a_folder(arena):
-    arena.run(backbone, settings(arena, url=f"{arena.folder}/"), weights="again.safetensors", metrics="again.json")
+@pytest.mark.parametrize("ending", ["/", ""])
+@pytest.mark.parametrize("name", ["resnet18.pth", "resnet18.safetensors"])
+def test_an_address_may_be_a_folder(arena, tmp_path, name: str, ending: str):
+    original = torch.load(arena.weights, weights_only=True)
+    save_file(original, tmp_path / name) if name.endswith("safetensors") else torch.save(original, tmp_path / name)
+    arena.run(backbone, settings(arena, url=f"{tmp_path}{ending}"), weights="again.safetensors", metrics="again.json")
     assert arena.file("again.safetensors").read_bytes() == arena.file("models/backbone.safetensors").read_bytes()
+
+
+def test_a_size_that_the_network_cannot_take_is_refused_before_anything_is_fetched(arena):
+    changes = {**settings(arena, name="alexnet", url="nowhere.pth"), "resize": {"size_px": 32, "interpolation": "area"}}
+    complaint = r"resize\.size_px = 32: alexnet takes no images of that size; set 63$"
+    with pytest.raises(WeightsError, match=complaint):
+        arena.run(backbone, changes, weights="none.safetensors", metrics="none.json")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +59,7 @@ def test_an_address_that_ends_in_a_slash_is_a_folder(arena):
             r"not weights of resnet34: layer1\.2\.conv1\.weight is absent in the file, \[64, 64, 3, 3\]",
         ),
         ({"name": "resnet50"}, r"not weights of resnet50: layer1\.0\.conv1\.weight is \[64, 64, 3, 3\] in the file"),
-        ({"name": "resnet19"}, r"backbone\.name = 'resnet19': torchvision classifies with alexnet, "),
+        ({"name": "resnet19"}, r"backbone\.name = 'resnet19': .*; did you mean resnet1"),
         ({"weights": "IMAGENET1K_V2"}, r"backbone\.weights = 'IMAGENET1K_V2': resnet18 has IMAGENET1K_V1, DEFAULT"),
     ],
 )

@@ -1,9 +1,12 @@
 """ImageNet backbones of torchvision: which weights there are, and the networks that they fit."""
 
+import difflib
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torchvision
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 from transfer.network.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
 from transfer.runtime.errors import WeightsError
 
+M = TypeVar("M", bound=nn.Module)
 # As torchvision builds these for its weights, less the extra heads that only training from scratch uses.
 INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": False}
 OPTIONS = {"googlenet": INCEPTION, "inception_v3": INCEPTION}
@@ -44,7 +48,10 @@ def published_weights(architecture: str, name: str) -> PublishedWeights:
     """
     architectures = torchvision.models.list_models(module=torchvision.models)
     if architecture not in architectures:
-        raise WeightsError(f"backbone.name = {architecture!r}: torchvision classifies with {', '.join(architectures)}")
+        close = difflib.get_close_matches(architecture, architectures, n=1) or ["resnet50"]
+        raise WeightsError(
+            f"backbone.name = {architecture!r}: torchvision has no such classification model; did you mean {close[0]}?"
+        )
     entries = torchvision.models.get_model_weights(architecture)
     if name not in entries.__members__:
         raise WeightsError(f"backbone.weights = {name!r}: {architecture} has {', '.join(entries.__members__)}")
@@ -63,20 +70,55 @@ def last_layer(model: nn.Module) -> str:
     return [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
 
 
-def build_network(architecture: str) -> tuple[nn.Module, int, str]:
+def build_network(architecture: str, size_px: int | None = None) -> tuple[nn.Module, int, str]:
     """The architecture with random weights and without its classifier: module, features, the name of what it lacks.
 
-    Images (batch, 3, H, W) -> pooled features (batch, features).
+    Images (batch, 3, H, W) -> pooled features (batch, features). `size_px` is that of the images where the network
+    has weights for each place in them (ViT); None: torchvision's own, 224.
     """
+    options = {"image_size": size_px} if size_px and patch_px(architecture) else OPTIONS.get(architecture, {})
     with torch.random.fork_rng(devices=[]):  # its weights are replaced; the caller's random numbers stay as they are
-        model = torchvision.models.get_model(architecture, weights=None, **OPTIONS.get(architecture, {}))
+        model = torchvision.models.get_model(architecture, weights=None, **options)
     replaced = last_layer(model)
     features = model.get_parameter(f"{replaced}.weight").shape[1]
     model.set_submodule(replaced, nn.Identity())
     return model, features, replaced
 
 
-def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+def patch_px(architecture: str) -> int | None:
+    """Side of a vision transformer's patches; None of other networks."""
+    return int(architecture.rsplit("_", 1)[-1]) if architecture.startswith("vit_") else None
+
+
+def image_px(architecture: str, state: Mapping[str, Tensor]) -> int | None:
+    """Side of the images that a vision transformer's weights are for; None of other networks."""
+    patch, positions = patch_px(architecture), state.get("encoder.pos_embedding")
+    if patch is None or positions is None or positions.ndim != 3:
+        return None
+    return math.isqrt(max(positions.shape[1] - 1, 0)) * patch or None
+
+
+def check_size(architecture: str, size_px: int) -> None:
+    """One pass without values. Raises WeightsError, naming the next size that would do, if the network takes no such
+    images.
+    """
+    patch = patch_px(architecture)
+    network = (nn.Identity() if patch else build_network(architecture)[0]).to("meta").eval()
+
+    def takes(size: int) -> bool:
+        try:
+            with torch.no_grad():
+                network(torch.empty(2, 3, size, size, device="meta"))
+        except (RuntimeError, AssertionError):
+            return False
+        return not patch or size % patch == 0
+
+    if not takes(size_px):
+        fitting = next((size for size in range(size_px + 1, 300) if takes(size)), 224)
+        raise WeightsError(f"resize.size_px = {size_px}: {architecture} takes no images of that size; set {fitting}")
+
+
+def load_into(model: M, state: Mapping[str, Tensor]) -> M:
     """Give a model these tensors, which are not copied; returns it in channels-last layout."""
     versioned = OrderedDict(state)
     setattr(versioned, "_metadata", getattr(model.state_dict(), "_metadata"))  # noqa: B009,B010  MNASNet insists on it
@@ -100,11 +142,11 @@ def save_backbone(path: Path, backbone: Backbone) -> None:
     save_tensors(path, backbone.state, about)
 
 
-def network_in(path: Path, architecture: str) -> nn.Module:
-    """`build_network`'s module, or WeightsError if torchvision has none of that name."""
+def network_in(path: Path, architecture: str, size_px: int | None) -> nn.Module:
+    """`build_network`'s module, or WeightsError if torchvision has none of that name and size."""
     try:
-        return build_network(architecture)[0]
-    except ValueError:
+        return build_network(architecture, size_px)[0]
+    except (ValueError, AssertionError):
         raise WeightsError(f"{path}: made for {architecture!r}, which torchvision does not have") from None
 
 
@@ -112,5 +154,6 @@ def load_backbone(path: Path) -> Backbone:
     """Read what `save_backbone` wrote. Raises WeightsError if the file holds anything else."""
     state, about = load_tensors(path)
     backbone = described(path, Backbone, about, state=state)
-    check_tensors(path, backbone.architecture, state, network_in(path, backbone.architecture).state_dict())
+    network = network_in(path, backbone.architecture, image_px(backbone.architecture, state))
+    check_tensors(path, backbone.architecture, state, network.state_dict())
     return backbone

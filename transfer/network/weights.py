@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torchvision.models.vision_transformer import interpolate_embeddings
 
-from transfer.network.backbones import build_network
+from transfer.network.backbones import build_network, image_px, patch_px
 from transfer.network.tensors import check_tensors
 from transfer.runtime.errors import WeightsError
 
@@ -23,13 +24,14 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
 AUXILIARY = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
 
 
-def read_state_dict(path: Path, architecture: str) -> dict[str, Tensor]:
+def read_state_dict(path: Path, architecture: str, size_px: int | None = None) -> dict[str, Tensor]:
     """Read the architecture's weights, float32 and without its classifier, from a .pth or .safetensors file.
 
-    What torchvision itself would load is loaded. Raises WeightsError naming the first tensor that does not fit.
+    What torchvision itself would load is loaded. A vision transformer's positions are interpolated to images of
+    `size_px` (None: 224). Raises WeightsError naming the first tensor that does not fit.
     """
     content = _read(path)
-    network, _, head = build_network(architecture)
+    network, _, head = build_network(architecture, size_px)
     state, taken = _unwrapped(content)
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: holds no state dict of tensors; save `model.state_dict()`")
@@ -46,6 +48,9 @@ def read_state_dict(path: Path, architecture: str) -> dict[str, Tensor]:
     expected = network.state_dict()
     _check_values(path, architecture, state, expected)
     try:
+        if (patch := patch_px(architecture)) and image_px(architecture, state):
+            state["encoder.pos_embedding"] = state["encoder.pos_embedding"].float()
+            interpolate_embeddings(size_px or 224, patch, state)
         network.load_state_dict(state)
     except (RuntimeError, ValueError) as error:
         counts = {name: tensor for name, tensor in expected.items() if name.endswith("num_batches_tracked")}
@@ -68,7 +73,10 @@ def _read(path: Path) -> Any:
     except Exception as error:  # a damaged pickle ends in any kind of error: an empty stack, a missing argument ...
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: an impossible offset
             raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Of torch's page of text the cause, without the advice to load the file unsafely.
+        text = str(error).rpartition("WeightsUnpickler error: ")[2]
+        cause = re.search(".+GLOBAL.+", text) or re.search(".+", text)
+        reason = cause[0].split(". ")[0].rstrip(".") if cause else type(error).__name__
         raise WeightsError(f"{path}: not a file of plain weights ({reason}); nothing in it was executed") from None
 
 

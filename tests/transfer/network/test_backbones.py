@@ -11,6 +11,7 @@ from transfer.network.backbones import (
     Backbone,
     Preprocessing,
     build_network,
+    check_size,
     load_backbone,
     published_weights,
     save_backbone,
@@ -46,10 +47,25 @@ def test_an_unknown_name_lists_what_there_is() -> None:
     assert str(caught.value) == (
         "backbone.weights = 'IMAGENET1K_V3': resnet50 has IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT"
     )
-    with pytest.raises(WeightsError, match=r"backbone\.name = 'resnet51': .*\bresnet50\b.*\bvit_b_16\b"):
+    with pytest.raises(WeightsError, match=r"backbone\.name = 'resnet51': .*; did you mean resnet50\?$"):
         published_weights("resnet51", "DEFAULT")
     with pytest.raises(WeightsError, match="fcn_resnet50"):  # segments; not a classifier
         published_weights("fcn_resnet50", "DEFAULT")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size_px", "fitting"),
+    [("alexnet", 32, 63), ("densenet121", 16, 29), ("inception_v3", 64, 75), ("vit_b_16", 100, 112)],
+)
+def test_a_size_that_a_network_cannot_take_is_refused_naming_one_that_it_can(
+    architecture: str, size_px: int, fitting: int
+) -> None:
+    with pytest.raises(WeightsError) as caught:
+        check_size(architecture, size_px)
+    assert str(caught.value) == (
+        f"resize.size_px = {size_px}: {architecture} takes no images of that size; set {fitting}"
+    )
+    check_size(architecture, fitting)
 
 
 def test_a_saved_backbone_comes_back_the_same(tmp_path: Path) -> None:
