@@ -1,6 +1,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Where uv puts the packages; .venv may be a link.
+VENV := $(abspath $(or $(UV_PROJECT_ENVIRONMENT),.venv))
+export PATH := $(VENV)/bin:$(PATH)
 
 # Python 3.11 or newer with venv; `make demo PYTHON=/path/to/python3.12` names another.
 PYTHON ?= python3
@@ -15,9 +17,9 @@ ARGS ?=
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
 
-install: .venv/installed ## Install uv if it is missing and the locked packages, into .venv
+install: $(VENV)/installed ## Install uv if it is missing and the locked packages, into .venv
 
-.venv/installed: pyproject.toml uv.lock
+$(VENV)/installed: pyproject.toml uv.lock
 	@command -v uv >/dev/null || test -x .uv/bin/uv || \
 		{ $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.5,<1'; }
 	$(UV) sync --locked --quiet --compile-bytecode --python $(PYTHON)
@@ -26,10 +28,13 @@ install: .venv/installed ## Install uv if it is missing and the locked packages,
 demo: install ## Run the whole pipeline on handwritten digits: minutes, no GPU, no download
 	python -m commands.demo
 
-test: install ## Run the tests
-	pytest -m "not slow" -n 2
+test: install ## Run the quick tests: minutes
+	pytest -m "not slow and not series" -n 2
 
-test-all: install ## Run the tests, the long ones too
+test-slow: install ## Run the other tests that every push has to pass: real DVC, several processes
+	pytest -m "slow" -n 2
+
+test-all: install ## Run all tests, the series of many runs too
 	pytest -n 2
 
 test-workflow: install ## Walk from a clone to a merged experiment, with git and DVC remotes: some minutes

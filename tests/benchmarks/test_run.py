@@ -23,9 +23,12 @@ def test_assignments_are_nested_and_typed() -> None:
     }
 
 
-@pytest.mark.parametrize("assignment", ["train.lr", "train.speed=3", "download=3"])
-def test_a_wrong_assignment_is_one_clear_line(assignment: str) -> None:
-    with pytest.raises(ParameterError, match="-S"):
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [("train.lr", "-S"), ("train.speed=3", "no parameter train.speed"), ("download=3", "is a group of parameters")],
+)
+def test_a_wrong_assignment_is_one_clear_line(assignment: str, told: str) -> None:
+    with pytest.raises(ParameterError, match=told):
         parameters_for(SIZE, [assignment])
 
 

@@ -114,8 +114,8 @@ def victim(finished: Path, killer: Path) -> Callable[[str], Victim]:
     ("stage", "file", "point", "count"),
     [
         ("fine_tune", STATE, "inside", 2),
-        pytest.param("train_head", STATE, "rename", 2, marks=pytest.mark.slow),
-        pytest.param("fine_tune", "model.safetensors", "inside", 1, marks=pytest.mark.slow),
+        pytest.param("train_head", STATE, "rename", 2, marks=pytest.mark.series),
+        pytest.param("fine_tune", "model.safetensors", "inside", 1, marks=pytest.mark.series),
     ],
 )
 def test_a_killed_trainer_goes_on_to_the_same_bytes(
@@ -135,7 +135,7 @@ def test_a_trainer_asked_to_stop_saves_first_and_goes_on_to_the_same_bytes(victi
     assert re.search(r"fine_tune: going on from epoch 2, step [1-9]", stopped.run_again())
 
 
-@pytest.mark.slow  # fifteen runs of DVC and the stage
+@pytest.mark.series  # fifteen runs of DVC and the stage
 @pytest.mark.parametrize("stage", RESULTS)
 def test_a_trainer_killed_again_and_again_ends_with_the_same_bytes(
     victim: Callable[[str], Victim], stage: str, record_property: Callable[[str, object], None]
@@ -152,7 +152,7 @@ def test_a_trainer_killed_again_and_again_ends_with_the_same_bytes(
 
 
 @pytest.mark.parametrize(
-    "stage", [name if name == "resize@val" else pytest.param(name, marks=pytest.mark.slow) for name in OTHERS]
+    "stage", [name if name == "resize@val" else pytest.param(name, marks=pytest.mark.series) for name in OTHERS]
 )
 def test_a_stage_killed_inside_each_of_its_outputs_leaves_none_in_part(
     victim: Callable[[str], Victim], stage: str, record_property: Callable[[str, object], None]

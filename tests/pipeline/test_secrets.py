@@ -21,7 +21,7 @@ def leaks(workspace: Path, printed: str) -> list[str]:
     return found
 
 
-@pytest.mark.slow  # the whole pipeline once more
+@pytest.mark.series  # the whole pipeline once more
 def test_no_secret_is_printed_or_written(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment, password, in_url, in_address = SECRETS
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", environment)

@@ -10,7 +10,7 @@ from tests.pipeline.contract import read_declared
 from tests.pipeline.workspace import dvc, environment, files_of, git, read_yaml, stages_run
 
 
-@pytest.mark.slow  # the whole pipeline once more
+@pytest.mark.series  # the whole pipeline once more
 def test_two_clones_give_equal_bytes(
     finished: Path,
     tmp_path: Path,

@@ -60,7 +60,7 @@ def same_files(first: Path, second: Path) -> bool:
     return paths == files_of(second) and filecmp.cmpfiles(first, second, paths, shallow=False)[1:] == ([], [])
 
 
-@pytest.mark.slow  # it trains twice
+@pytest.mark.series  # it trains twice
 def judge_on_a_clone_without_data(folder: Path, before: float) -> None:
     """What a runner does with a pull request: everything that it reads is in git."""
     git(folder, "clone", "--quiet", "--branch", "slower", "origin.git", "judge")

@@ -139,7 +139,7 @@ def train(runner: Runner) -> dict[str, Any]:
     return results
 
 
-@pytest.mark.slow  # four clones, and every step in each
+@pytest.mark.series  # four clones, and every step in each
 def test_a_stale_pull_request_is_refused_trained_and_passed(remotes: Path, variables: dict[str, str]) -> None:
     origin = remotes / "origin.git"
     before = git(origin, "rev-parse", "idea").strip()

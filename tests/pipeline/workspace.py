@@ -40,7 +40,7 @@ SMALLEST_RUN = {
         "precision": "float32",
         "batch_size": 9,
         "head": {"hidden": [8], "epochs": 2, "batch_size": 9},
-        "fine_tune": {"epochs": 2},
+        "fine_tune": {"epochs": 2, "batch_norm": "training"},
     },
     "evaluate": {
         "batch_size": 12,

@@ -62,7 +62,7 @@ def tiny_parameters(archive: Path, weights: Path) -> dict:
     parameters["backbone"].update(name="resnet18", url=str(weights))
     parameters["train"].update(lr=0.001, batch_size=15, precision="float32")
     parameters["train"]["head"].update(hidden=[16], epochs=3, batch_size=15)
-    parameters["train"]["fine_tune"].update(epochs=2)
+    parameters["train"]["fine_tune"].update(epochs=2, batch_norm="training", keep="last")
     parameters["explain"].update(min_map_px=3, batch_size=8)
     parameters["audit"].update(images=12, faithfulness_images=3, sanity_images=2)
     return parameters

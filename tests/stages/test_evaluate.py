@@ -144,12 +144,12 @@ def test_groups_and_pairs_are_those_of_the_saved_predictions(arena):
     assert groups["organic_accuracy"] == pytest.approx((predicted == labels)[labels != 0].mean())
     assert groups["gap"] == pytest.approx(groups["rigid_accuracy"] - groups["organic_accuracy"])
     rows = {row["pair"]: row for row in table_of(arena, "metrics/evaluate/pairs.tsv")}
-    assert [name for name, row in rows.items() if row["expected"] == "true"] == ["airplane bird"]
+    assert [name for name, row in rows.items() if row["expected"] == "true"] == ["airplane / bird"]
     errors = [(min(pair), max(pair)) for pair in zip(labels, predicted, strict=True) if pair[0] != pair[1]]
-    assert int(rows["airplane bird"]["errors"]) == errors.count((0, 1))
+    assert int(rows["airplane / bird"]["errors"]) == errors.count((0, 1))
     assert sum(int(row["errors"]) for row in rows.values()) == len(errors)
     for row in table_of(arena, "metrics/evaluate/clusters.tsv"):
-        names = row["classes"].split()
+        names = row["classes"].split(", ")
         inside = [pair for pair in errors if CLASSES[pair[0]] in names and CLASSES[pair[1]] in names]
         assert int(row["errors"]) == len(inside)
 

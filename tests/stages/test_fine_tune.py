@@ -32,7 +32,8 @@ def test_no_epochs_give_the_classifier_of_phase_1_bit_for_bit(arena):
     found = model.state_dict()
     different = [name for name, tensor in expected.state_dict().items() if not torch.equal(found[name], tensor)]
     assert different == []
-    assert json.loads(arena.file("again.json").read_text()) == {"epochs": 0, "best_epoch": 3}
+    metrics = json.loads(arena.file("again.json").read_text())
+    assert (metrics["epochs"], metrics["best_epoch"], "train" in metrics) == (0, 3, False)
 
 
 def test_every_layer_moves(arena):
@@ -71,7 +72,7 @@ def test_the_metrics_are_those_of_the_saved_model(arena, optimizer: str, ema_dec
 
 def test_curves_go_on_where_phase_1_stopped(arena):
     lines = arena.file("metrics/fine_tune.tsv").read_text().splitlines()
-    assert [line.split("\t")[0] for line in lines] == ["epoch", "4", "5"]
+    assert [line.split("\t")[0] for line in lines] == ["epoch", "3", "4", "5"]  # the start, then two epochs
 
 
 def test_a_head_of_other_classes_is_refused(arena):
@@ -99,6 +100,31 @@ def test_train_head_and_fine_tune_share_one_parameter_of_their_group(arena):
     head, tune = (set(stage.Train.model_fields) for stage in (train_head, fine_tune))
     assert head | tune == arena.parameters["train"].keys()
     assert set(train_head.Train.model_fields) & set(fine_tune.Train.model_fields) == {"deterministic"}
+
+
+def test_a_phase_2_that_never_beats_phase_1_is_not_shipped(arena):
+    """At a rate that destroys what was learned, the head on the frozen backbone stays, and the files say so."""
+    train = arena.parameters["train"]
+    fine_tuning = {**train["fine_tune"], "keep": "best", "optimizer": "sgd", "schedule": "constant"}
+    parameters = {**arena.parameters, "train": {**train, "lr": 3.0, "fine_tune": fine_tuning}}
+    arena.run(fine_tune, parameters, **{**FILES[fine_tune], **OUTPUTS})
+    before = build_classifier(
+        load_backbone(arena.file("models/backbone.safetensors")), load_head(arena.file("models/head.safetensors"))
+    ).state_dict()
+    model, _ = load_model(arena.file("again.safetensors"), CLASSES, 40)
+    assert [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])] == []
+    metrics = json.loads(arena.file("again.json").read_text())
+    assert metrics["best_epoch"] == 3
+    assert metrics["val"]["accuracy"] == pytest.approx(val_accuracy(arena, before))
+
+
+def val_accuracy(arena: Arena, state: dict[str, torch.Tensor]) -> float:
+    val = open_resized(arena.file("data/resized/val"))
+    model, card = load_model(arena.file("again.safetensors"), CLASSES, 40)
+    model.load_state_dict(state)
+    with torch.no_grad():
+        logits = model(Images(val.pixels, card.preprocessing, torch.device("cpu")).plain(slice(None)))
+    return float((logits.argmax(1).numpy() == val.labels).mean())
 
 
 def changed_tensors(arena: Arena, **changes: object) -> set[str]:
@@ -140,7 +166,7 @@ def test_frozen_statistics_stay_as_the_backbone_brought_them(arena):
 def test_each_schedule_leaves_its_rates_in_the_curves(arena, schedule: str):
     changed_tensors(arena, schedule=schedule, patience=0)
     header, *rows = [line.split("\t") for line in arena.file("again.tsv").read_text().splitlines()]
-    rates = [float(row[header.index("lr")]) for row in rows]
+    rates = [float(row[header.index("lr")]) for row in rows[1:]]  # the start has none
     peak = arena.parameters["train"]["lr"]
     assert len(rates) == 2
     assert rates[0] <= peak
@@ -173,6 +199,7 @@ def everything(arena: Arena) -> dict:
     augment = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "rigid": turns, "mix": mix}
     fine_tune = {
         "unfreeze": unfreeze(arena, how="gradual"),
+        "batch_norm": "frozen",
         "stage_lr_decay": 0.8,
         "class_weights": "validation_recall",
         "schedule": "cosine",
@@ -211,6 +238,7 @@ def test_all_ideas_together_train_to_the_same_bytes_twice(arena):
         ({"unfreeze": {"layers": [5]}}, "lists of the same length"),
         ({"unfreeze": {"layers": [3, 5], "epochs": [0, 1]}}, "count from 1"),
         ({"schedule": "linear"}, "train.fine_tune.schedule = 'linear'"),
+        ({"hard_examples": {"share": 0.1, "first_epoch": 1}}, "needs batch_norm: frozen"),
         (
             {"small_images": {"size_px": 40, "final_share_without": 0.5}},
             "train.fine_tune.small_images.size_px = 40: not smaller than resize.size_px = 40",

@@ -34,9 +34,14 @@ class Disk:
     def hook(self, event: str, arguments: tuple) -> None:
         if not self.waits_for or event not in ("os.remove", "open"):
             return
-        if isinstance(arguments[0], str | os.PathLike) and Path(arguments[0]).name == self.waits_for:
+        if isinstance(arguments[0], str | os.PathLike) and self.is_meant(Path(arguments[0])):
             self.waits_for, self.hit = "", True
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.before[1]))
+
+    def is_meant(self, path: Path) -> bool:
+        """Whether a path is the temporary sibling of the output, or the output inside such a folder."""
+        inside = path.parent.name.endswith(".partial") and f".{path.name}.partial" == self.waits_for
+        return path.name == self.waits_for or inside
 
     def free(self) -> None:
         self.waits_for = ""

@@ -61,8 +61,9 @@ class Classifier(nn.Module):
 
     def classify(self, features: Tensor) -> Tensor:
         """Features (batch, features) -> logits, in float32: in bfloat16 many would tie, and calibration be coarse."""
+        low = features.dtype in (torch.bfloat16, torch.float16)
         with torch.autocast(features.device.type, enabled=False):
-            return self.head(features.float())
+            return self.head(features.float() if low else features)
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class _Run:
             labels = gather(labels)
             with autocast(self.task.device, self.task.precision):
                 logits = self.network(inputs)
-            loss = self.task.criterion(logits.float(), labels)
+            loss = self.task.criterion(logits, labels)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)

@@ -49,7 +49,7 @@ def test_a_layer_can_be_named_and_a_wrong_name_is_told_the_right_ones():
     model = resnet()
     assert choose_layer(model, images(96), "layer2.1", 6).module is model.layer2[1]
     for wrong in ("layer9", "fc"):
-        with pytest.raises(ParameterError, match=rf"grad_cam\.layer = '{wrong}'.*layer1, .*layer4$"):
+        with pytest.raises(ParameterError, match=rf"explain\.layer = '{wrong}'.*layer1, .*layer4$"):
             choose_layer(model, images(96), wrong, 6)
 
 

@@ -92,7 +92,7 @@ def test_a_network_of_each_family_goes_all_the_way(tmp_path: Path, architecture:
     classifier = build_classifier(backbone, Head(shape, build_head(shape).state_dict(), CLASSES, 1)).train()
     torch.nn.functional.cross_entropy(classifier(images), torch.tensor([0, 1])).backward()
     assert [name for name, weight in classifier.named_parameters() if weight.grad is None] == []
-    card = ModelCard(architecture, shape, CLASSES, IMAGENET, size_px, "area")
+    card = ModelCard(architecture, shape, CLASSES, IMAGENET, size_px, "area", "float32")
     save_model(tmp_path / "model", classifier, card)
     loaded, _ = load_model(tmp_path / "model", CLASSES, size_px)
     with torch.no_grad():

@@ -33,7 +33,7 @@ STAGE_TOO_LARGE = STAGE_THAT_WAITS.replace("time.sleep(60)", "bytearray(1 << 62)
 def start(folder: Path, script: str) -> subprocess.Popen[str]:
     (folder / "waits.py").write_text(script, encoding="utf-8")
     (folder / "params.yaml").write_text("{}", encoding="utf-8")
-    command = [sys.executable, "waits.py", "--state", "state"]
+    command = [sys.executable, "waits.py"]
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command,
