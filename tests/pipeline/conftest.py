@@ -11,6 +11,14 @@ import pytest
 from tests.pipeline.workspace import commit, copy_workspace, dvc, environment, write_inputs, write_workspace
 
 RECORDER = Path(__file__).with_name("recorder.py")
+QUICK = ("test_graph.py", "test_recipes.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Nearly all of this folder runs the whole pipeline, which takes minutes."""
+    for item in items:
+        if item.path.parent == RECORDER.parent and item.path.name not in QUICK and "series" not in item.keywords:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,7 @@ def refusal(
     return line
 
 
+pytestmark = pytest.mark.slow  # each stage runs once for each of its files
 own_process_names = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 
 

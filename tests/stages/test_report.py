@@ -219,7 +219,7 @@ def test_the_evaluation_alone_makes_a_report(arena: Arena) -> None:
 def test_many_classes_have_no_matrix_but_their_most_frequent_errors(arena: Arena) -> None:
     names = [f"class {number}" for number in range(25)]
     predicted = [{"actual": name, "predicted": names[0]} for name in names]
-    scores = dict.fromkeys(names, {"precision": 0.0, "recall": 0.0, "f1": 0.0})
+    scores = {name: {"precision": 0.0, "recall": 0.0, "f1": 0.0} for name in names}
     write_report(
         arena, "many", {"evaluate": {**METRICS["evaluate"], "per_class": scores}}, {"evaluate/confusion": predicted}
     )

@@ -16,6 +16,8 @@ from tests.stages.conftest import FILES, Arena, files_in, outputs_in
 from transfer.data.features import load_features
 from transfer.runtime.files import open_arrays
 
+pytestmark = pytest.mark.slow  # five stages, several times
+
 
 @pytest.fixture(autouse=True)
 def _threads() -> Iterator[None]:

@@ -24,6 +24,8 @@ ENDS_WITHIN_S = 30
 
 Begin = Callable[[ModuleType, dict], subprocess.Popen[str]]
 
+pytestmark = pytest.mark.slow  # it starts ten processes
+
 
 @pytest.fixture
 def begin(arena: Arena) -> Iterator[Begin]:

@@ -50,8 +50,8 @@ FAMILIES = [  # architecture, smallest side in pixels
     pytest.param("vgg11", 32, marks=slow),
     pytest.param("vgg11_bn", 32, marks=slow),
     ("vit_b_32", 32),
-    ("vit_b_32", 224),
-    ("wide_resnet50_2", 8),
+    pytest.param("vit_b_32", 224, marks=slow),
+    pytest.param("wide_resnet50_2", 8, marks=slow),
 ]
 
 
