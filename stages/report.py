@@ -1,8 +1,12 @@
 """Write one report of the whole run, and lay the model with its cards into one folder to be fetched together."""
 
 import json
+import shutil
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
+
+from jinja2 import UndefinedError
 
 from transfer.network.classifier import load_card
 from transfer.report.cards import card_content
@@ -40,40 +44,43 @@ class Parameters(Group):
     audit: dict[str, Any]
 
 
-def write_report(files: Namespace, evidence: Evidence, verdict: Gate) -> None:
+def report_texts(files: Namespace, evidence: Evidence, verdict: Gate) -> dict[str, str]:
+    """What the report's files say, by their names."""
     content = report_content(evidence, verdict, sha256_of(files.model))
     paths = files.metrics.rglob("*.png")
     pictures = {path.relative_to(files.metrics).with_suffix("").as_posix(): path for path in paths}
     template = TEMPLATES / "report.md.j2"
-    markdown = fill_in(template, content, AsMarkdown(pictures, files.report))
     page = page_of(fill_in(template, content, AsPage(pictures)), content)
-    with whole(files.report) as folder:
-        folder.mkdir()
-        (folder / "report.md").write_text(markdown, encoding="utf-8")
-        (folder / "report.html").write_text(page, encoding="utf-8")
+    return {"report.md": fill_in(template, content, AsMarkdown(pictures, files.report)), "report.html": page}
 
 
-def write_package(files: Namespace, evidence: Evidence) -> None:
+def package_texts(files: Namespace, evidence: Evidence) -> dict[str, str]:
+    """What the files beside the model say, by their names."""
     origin = provenance(files.model, files.metrics, evidence.parameters, files.params)
     content = card_content(evidence, load_card(files.model), origin) | {"model_name": files.model.name}
     texts = {name: fill_in(TEMPLATES / template, content) for name, template in CARDS.items()}
-    texts["provenance.json"] = json.dumps(origin, indent=2, allow_nan=False) + "\n"
-    with whole(files.package) as folder:
+    return {**texts, "provenance.json": json.dumps(origin, indent=2, allow_nan=False) + "\n"}
+
+
+def write_folder(path: Path, texts: dict[str, str], *copied: Path) -> None:
+    with whole(path) as folder:
         folder.mkdir()
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
-        (folder / files.model.name).write_bytes(files.model.read_bytes())
+        for source in copied:
+            shutil.copyfile(source, folder / source.name)
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
     evidence = read_evidence(files.metrics, parameters.model_dump())
     try:
         verdict = gate(evidence)
-        write_report(files, evidence, verdict)
-        write_package(files, evidence)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        report, package = report_texts(files, evidence, verdict), package_texts(files, evidence)
+    except (KeyError, IndexError, TypeError, ValueError, UndefinedError) as error:
         missing = f"{files.metrics}: a figure is missing or garbled ({error!r})"
         raise DataError(f"{missing}; run `dvc repro` for the stage that writes it") from error
+    write_folder(files.report, report)
+    write_folder(files.package, package, files.model)
     print(verdict.sentence)
 
 

@@ -71,17 +71,17 @@ def links_of(arena: Arena) -> list[str]:
 
 
 def write_report(arena: Arena, name: str, metrics: dict, tables: dict) -> None:
-    """A report of made figures; a stage that is left out of `metrics` was not run."""
+    """A report and the texts of a package of made figures; a stage that is left out of `metrics` was not run."""
     folder = arena.file(f"{name}/metrics")
     for stage, content in metrics.items():
         write_json(folder / f"{stage}.json", content)
     for path, rows in tables.items():
         write_tsv(folder / f"{path}.tsv", rows, None if rows else ["nothing"])
     evidence = read_evidence(folder, arena.parameters)
-    files = report.Namespace(
-        model=arena.file("models/model.safetensors"), metrics=folder, report=arena.file(name) / "r"
-    )
-    report.write_report(files, evidence, report.gate(evidence))
+    paths = {"model": arena.file("models/model.safetensors"), "params": ROOT / "params.yaml"}
+    files = report.Namespace(metrics=folder, report=arena.file(name) / "r", **paths)
+    report.write_folder(files.report, report.report_texts(files, evidence, report.gate(evidence)))
+    report.write_folder(arena.file(name) / "package", report.package_texts(files, evidence))
 
 
 def test_the_page_is_sound_and_needs_nothing_else(arena: Arena) -> None:
@@ -208,12 +208,17 @@ def test_a_stage_that_did_not_run_is_left_out(arena: Arena, left_out: str) -> No
     assert ("No audit was run" in text) is (left_out == "audit")
     assert "## Learning curves" in text  # one phase is enough
     page_of(arena, f"without-{left_out}/r")
+    card = arena.file(f"without-{left_out}/package/README.md").read_text()
+    assert ("**Robustness.**" in card) is (left_out != "robustness")
+    assert ("not run" in card) is (left_out == "audit")
 
 
 def test_the_evaluation_alone_makes_a_report(arena: Arena) -> None:
     write_report(arena, "alone", {"evaluate": METRICS["evaluate"]}, {})
     assert "No audit was run" in markdown_of(arena, "alone/r")
     assert not page_of(arena, "alone/r").all("img")
+    assert "Accuracy 91.2 %" in arena.file("alone/package/README.md").read_text()
+    assert "is not recorded" in arena.file("alone/package/data_card.md").read_text()
 
 
 def test_many_classes_have_no_matrix_but_their_most_frequent_errors(arena: Arena) -> None:
@@ -242,13 +247,19 @@ def test_tables_are_read_as_they_were_written(tmp_path: Path) -> None:
         ("evaluate.json", b"{", r"evaluate\.json: not readable .*; run the stage that writes it again"),
         ("evaluate.json", b"\xff\xfe", r"evaluate\.json: not readable"),
         ("evaluate.json", b"{}", r"a figure is missing or garbled \(KeyError\('macro_f1'\)\)"),
-        ("evaluate.json", b"[]", r"a figure is missing or garbled"),
+        ("evaluate.json", b"[]", r"evaluate\.json: not readable \(no figures by name\)"),
+        ("evaluate.json", b'{"loss": NaN}', r"evaluate\.json: not readable \(NaN is no figure\)"),
+        ("evaluate.json", b'{"a":' * 100_000, r"evaluate\.json: not readable"),
         ("fine_tune.json", b"{}", "no evaluate.json in it"),
+        ("evaluate/pairs.tsv", b"first\tsecond\ncat", r"pairs\.tsv: not readable \(line 2 has more or fewer cells"),
+        ("evaluate/pairs.tsv", b"first\ncat\tdog", r"pairs\.tsv: not readable"),
+        ("evaluate/pairs.tsv", b"first\n" + 200_000 * b"x", r"pairs\.tsv: not readable \(field larger"),
     ],
 )
 def test_wrong_metrics_are_one_line_and_nothing_is_written(
     arena: Arena, tmp_path: Path, name: str, content: bytes, told: str
 ) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(content)
     shutil.copytree(tmp_path, arena.file("wrong_metrics"), dirs_exist_ok=True)
     with pytest.raises(DataError, match=told) as caught:
@@ -256,3 +267,15 @@ def test_wrong_metrics_are_one_line_and_nothing_is_written(
     assert "\n" not in str(caught.value)
     assert not arena.file("none").exists()
     shutil.rmtree(arena.file("wrong_metrics"))
+
+
+@pytest.mark.parametrize("name", ["audit", "robustness", "leakage"])
+def test_a_stage_that_lacks_a_figure_is_one_line_and_nothing_is_written(arena: Arena, name: str) -> None:
+    shutil.copytree(arena.file("metrics"), arena.file("lacking"))
+    arena.file(f"lacking/{name}.json").write_text('{"images": 3}')
+    with pytest.raises(DataError, match="a figure is missing or garbled") as caught:
+        arena.run(report, **{**FILES[report], "metrics": "lacking", "report": "none", "package": "nothing"})
+    assert "\n" not in str(caught.value)
+    assert not arena.file("none").exists()
+    assert not arena.file("nothing").exists()
+    shutil.rmtree(arena.file("lacking"))

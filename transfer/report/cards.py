@@ -10,19 +10,24 @@ from transfer.report.gate import gate, leakage_text
 
 
 def card_content(evidence: Evidence, card: ModelCard, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """All that the templates of both cards ask for. Raises KeyError for a figure that is missing, as `figure` does."""
+    """All that the templates of both cards ask for; `ran` are the stages with figures, the others are left out.
+
+    Raises KeyError for a figure that is missing, as `figure` does.
+    """
 
     def figure(*keys: str) -> Any:
         if (value := evidence.figure(*keys)) is None:
             raise KeyError(".".join(keys))
         return value
 
-    scores, leakage = evidence.metrics["evaluate"], evidence.metrics["leakage"]
+    scores, leakage = evidence.metrics["evaluate"], evidence.metrics.get("leakage", {})
     ends = interval(scores["accuracy_ci_low"], scores["accuracy_ci_high"])
     return {
         **{each.__name__: each for each in (percent, plural, shown)},
         "card": card,
         "provenance": provenance,
+        "scores": scores,
+        "ran": evidence.metrics.keys(),
         "figure": figure,
         "parameter": evidence.parameter,
         "images": evidence.images,

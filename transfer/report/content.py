@@ -17,8 +17,9 @@ from transfer.report.evidence import (
     plural,
     points,
     shown,
+    words,
 )
-from transfer.report.finding import command
+from transfer.report.finding import WELL_CALIBRATED_ECE, command
 from transfer.report.findings import diagnose
 from transfer.report.gate import Gate, leakage_text
 
@@ -26,33 +27,41 @@ MOST_CONFUSIONS = 10
 NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and numbers
 PHASES = {"train_head": "phase 1 (head only)", "fine_tune": "phase 2 (whole network)"}
 VIEWS = {"raw": "as it is", "scaled": "with temperature"}
-WORDS = {  # of keys that are no words
-    "cam": "heat map",
-    "auc": "area",
-    "psnr": "PSNR",
-    "db": "in dB",
-    "f1": "F1",
-    "val": "validation",
-    "lr": "learning rate",
-}
+ENDS = ("_ci_low", "_ci_high")
+NAMES = {"class", "classes", "class_a", "class_b", "first", "second", "label", "suggested"}  # columns of class names
 
 Rows = list[list[str]]
 
 
-def words(key: str) -> str:
-    """A key of a metrics file or a column of a table for people: `insertion_cam` is `insertion heat map`."""
-    return " ".join(WORDS.get(part, part) for part in key.split("_"))
+def cell(row: Row, column: str) -> str:
+    """A cell of a table as a stage wrote it, with its interval; a class name as it is."""
+    text = row[column]
+    if column in NAMES or not text:
+        return text
+    if column in ("expected", "view"):
+        return {"true": "yes", "false": "no", **VIEWS}.get(text, text)
+    stem = "share" if column == "share_of_errors" else column
+    keys = {column: column, f"{column}_ci_low": f"{stem}_ci_low", f"{column}_ci_high": f"{stem}_ci_high"}
+    try:
+        figures = {key: number(row[name]) for key, name in keys.items() if row.get(name)}
+    except ValueError:
+        return text
+    return estimate(figures, column)
+
+
+def number(text: str) -> int | float:
+    return int(text) if text.isdecimal() else float(text)
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], Rows]:
     """Columns and cells of a table as a stage wrote it, in words."""
-    columns = [words(column) for column in rows[0]] if rows else []
-    return columns, [[shown(value) for value in row.values()] for row in rows]
+    columns = [name for name in rows[0] if name != "pair" and not name.endswith(ENDS)] if rows else []
+    return [words(column) for column in columns], [[cell(row, column) for column in columns] for row in rows]
 
 
 def figures_table(figures: Mapping[str, Any]) -> Rows:
     """Estimates of a group of metrics, each with its interval."""
-    names = [name for name in figures if not name.endswith(("_ci_low", "_ci_high"))]
+    names = [name for name in figures if not name.endswith(ENDS)]
     return [[words(name), estimate(figures, name)] for name in names]
 
 
@@ -120,7 +129,7 @@ def map_rows(evidence: Evidence) -> Rows:
     audit = evidence.metrics.get("audit", {})
     what = {"energy_inside": "share of the map inside the object", "pointing": "highest point inside the object"}
     return [
-        [text, *(estimate(audit[key], source) for source in ("cam", "centre", "random"))]
+        [text, *(estimate(audit[key], source, share=True) for source in ("cam", "centre", "random"))]
         for key, text in what.items()
         if key in audit
     ]
@@ -201,6 +210,7 @@ def report_content(evidence: Evidence, verdict: Gate, model_sha256: str) -> dict
         "verdict": verdict,
         "title": title(evidence),
         "findings": [(finding, command(finding, evidence)) for finding in findings],
+        "well_calibrated_ece": WELL_CALIBRATED_ECE,
         "to_try": list(dict.fromkeys(name for finding in findings for name in finding.parameters)),
         "claims": answer_claims(evidence),
         "phases": {phase: what for phase, what in PHASES.items() if evidence.ran(phase)},
@@ -214,6 +224,6 @@ def report_content(evidence: Evidence, verdict: Gate, model_sha256: str) -> dict
         "interpolations": interpolation_table(evidence),
         "maps": map_rows(evidence),
         "origins": origins(evidence, model_sha256),
-        "parameters": [[name, str(value)] for name, value in leaves(evidence.parameters)],
+        "parameters": [[name, "null" if value is None else str(value)] for name, value in leaves(evidence.parameters)],
         "drawings": drawings(evidence),
     }

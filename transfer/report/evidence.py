@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from transfer.evaluation.scores import newcombe_interval
 from transfer.runtime.errors import DataError
@@ -21,6 +21,18 @@ ESTIMATES = {
     "accuracy_single_view": "accuracy without test-time augmentation",
     "loss": "log loss",
     "brier": "Brier score",
+}
+SHARES = ("accuracy", "share", "drop", "background_", "foreground_", "energy_inside", "pointing", "confidence")
+WORDS = {  # of keys that are no words
+    "cam": "heat map",
+    "auc": "area",
+    "psnr": "PSNR",
+    "db": "in dB",
+    "f1": "F1",
+    "jpeg": "JPEG",
+    "train": "training",
+    "val": "validation",
+    "lr": "learning rate",
 }
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
@@ -70,19 +82,35 @@ def read_evidence(folder: Path, parameters: Mapping[str, Any]) -> Evidence:
         name = path.relative_to(folder).with_suffix("").as_posix()
         try:
             if path.suffix == ".json":
-                metrics[name] = json.loads(path.read_text(encoding="utf-8"))
+                metrics[name] = read_figures(path.read_text(encoding="utf-8"))
             elif path.suffix == ".tsv":
                 tables[name] = read_table(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError, csv.Error) as error:
             raise DataError(f"{path}: not readable ({error}); run the stage that writes it again") from None
     if "evaluate" not in metrics:
         raise DataError(f"{folder}: no evaluate.json in it, and without its verdict nothing can be reported")
     return Evidence(metrics, tables, parameters)
 
 
+def read_figures(text: str) -> dict[str, Any]:
+    """Figures by name, of strict JSON. Raises ValueError for anything else."""
+
+    def refuse(constant: str) -> Never:
+        raise ValueError(f"{constant} is no figure")
+
+    figures = json.loads(text, parse_constant=refuse)
+    if not isinstance(figures, dict):
+        raise ValueError("no figures by name")
+    return figures
+
+
 def read_table(text: str) -> list[dict[str, str]]:
-    """Rows of a table (.tsv) by its columns, as a stage wrote it."""
-    return list(csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
+    """Rows of a table (.tsv) by its columns, as a stage wrote it. Raises ValueError if one has other columns."""
+    rows = list(csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ValueError(f"line {number} has more or fewer cells than the first")
+    return rows
 
 
 def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -127,31 +155,39 @@ def difference_interval(share: float, total: int, other: float, other_total: int
     return newcombe_interval(round(share * total), total, round(other * other_total), other_total)
 
 
+def words(key: str) -> str:
+    """A key of a metrics file or a column of a table for people: `insertion_cam` is `insertion heat map`."""
+    return " ".join(WORDS.get(part, part) for part in key.split("_"))
+
+
+def is_share(name: str) -> bool:
+    """Whether a figure of this name is a share, which is shown in percent."""
+    return any(part in name for part in SHARES)
+
+
 def shown(value: Any) -> str:
-    """A figure or text of a table for people: numbers with three decimals, truth values as yes and no.
+    """A figure for people: numbers with three decimals, truth values as yes and no, and text as it is.
 
     A small number keeps three digits: a learning rate is never 0.000.
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, str):
-        try:
-            value = int(value)
-        except ValueError:
-            try:
-                value = float(value)
-            except ValueError:
-                return value
     if isinstance(value, float):
         return f"{value:.3g}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
     return str(value)
 
 
-def estimate(figures: Mapping[str, Any], name: str) -> str:
-    """A figure with its interval, if it has one: `0.911 (0.905 to 0.916)`; an end that is not finite is left out."""
+def estimate(figures: Mapping[str, Any], name: str, share: bool | None = None) -> str:
+    """A figure with its interval, if it has one: `0.911 (0.905 to 0.916)`; an end that is not finite is left out.
+
+    A share is in percent: `91.1 % (90.5 to 91.6)`. By default its name decides.
+    """
     if name not in figures:
         return ""
+    in_percent = is_share(name) if share is None else share
     ends = [figures.get(f"{name}_ci_{end}") for end in ("low", "high")]
+    text = percent(figures[name]) if in_percent else shown(figures[name])
     if ends == [None, None]:
-        return shown(figures[name])
-    return f"{shown(figures[name])} ({' to '.join('no limit' if end is None else f'{end:.3f}' for end in ends)})"
+        return text
+    low, high = ("no limit" if end is None else f"{100 * end:.1f}" if in_percent else f"{end:.3f}" for end in ends)
+    return f"{text} ({low} to {high})"

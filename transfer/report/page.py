@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from os.path import relpath
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ class AsMarkdown:
     """Links to pictures, and no charts, which no Markdown can hold."""
 
     def __init__(self, pictures: Mapping[str, Path], folder: Path) -> None:
-        self.links = {name: Path(relpath(path, folder)).as_posix() for name, path in pictures.items()}
+        self.links = {name: quote(Path(relpath(path, folder)).as_posix()) for name, path in pictures.items()}
 
     def picture(self, name: str, caption: str) -> str:
         return f"![{as_markdown(caption)}]({self.links[name]})" if name in self.links else ""
@@ -99,7 +100,9 @@ def as_markdown(text: str) -> str:
 def page_of(markdown: str, content: Mapping[str, Any]) -> str:
     """One HTML file from a report's Markdown, its sections listed behind the opening."""
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
-    body = body.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace("</table>", "</table></div>")
+    body = body.replace("<table>", '<div class="scroll" tabindex="0" role="region" aria-label="table"><table>').replace(
+        "</table>", "</table></div>"
+    )
     body = re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", body)
     opening, *sections = body.split("<h2>")
     headings = [(number, section[: section.index("</h2>")]) for number, section in enumerate(sections, 1)]

@@ -22,27 +22,26 @@ def provenance(model: Path, metrics: Path, parameters: Mapping[str, Any], params
 
 
 def revision(params: Path, root: Path = ROOT) -> dict[str, str | None]:
-    """The commit checked out as `revision`, with `-dirty` if code or parameters differ from it.
+    """The commit checked out as `revision`, with `-dirty` if tracked code or parameters differ from it.
 
     None where there is no commit or git fails; `revision_reason` then says which.
     """
     try:
         commit = _git(root, "rev-parse", "--verify", "HEAD^{commit}").strip()
-        if not _git(root, "ls-tree", "HEAD", "--", "transfer"):
+        entries = _git(root, "ls-tree", "-r", "-z", "HEAD", "--", *CODE, params.name).split("\0")[:-1]
+        committed = {name: about.split()[2] for about, name in (entry.split("\t", 1) for entry in entries)}
+        if not any(name.startswith("transfer/") for name in committed):
             return {"revision": None, "revision_reason": "a copy of the project inside another repository"}
-        # Contents are compared, not git's index: in an experiment's temporary folder `git status` can miss a change.
-        changed = _git(root, "diff", "--name-only", "--ignore-submodules", "HEAD", "--", *CODE)
-        committed = _git(root, "rev-parse", f"HEAD:./{params.name}").strip()
-        same = (
-            params.resolve().parent == root
-            and committed == _git(root, "hash-object", "--", str(params.resolve())).strip()
-        )
-    except FileNotFoundError:
-        return {"revision": None, "revision_reason": "git is not installed"}
+        # Contents are compared, not git's index: in an experiment's temporary folder it can miss a change.
+        there = [name for name in committed if (root / name).is_file()]
+        digests = dict(zip(there, _git(root, "hash-object", "--", *there).split(), strict=True))
+    except OSError as error:
+        return {"revision": None, "revision_reason": f"git did not start ({error.strerror})"}
     except subprocess.CalledProcessError as error:
         line = next(iter(error.stderr.strip().splitlines()), "git failed")
         return {"revision": None, "revision_reason": line.removeprefix("fatal: ")}
-    return {"revision": commit if same and not changed else f"{commit}-dirty"}
+    is_same = digests == committed and params.name in committed and params.resolve() == root / params.name
+    return {"revision": commit if is_same else f"{commit}-dirty"}
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from transfer.report.evidence import Evidence, estimate, interval, percent, plural, points
+from transfer.report.evidence import Evidence, estimate, interval, percent, plural, points, words
 from transfer.report.finding import FRAGILE_DROP, WELL_CALIBRATED_ECE, Finding
 from transfer.report.gate import leakage_text, validation_minus_test
 
@@ -57,7 +57,8 @@ def audit_not_passed(evidence: Evidence) -> Iterator[Finding]:
             continue
         check = CHECKS.get(name, Check("A claim of the audit does not hold.", "Look at its figures.", (), name, ()))
         figures = evidence.figure("audit", check.group) or {}
-        told = [f"{key} {estimate(figures, key)}" for key in check.figures if key in figures]
+        is_share = check.group == "energy_inside" or None
+        told = [f"{words(key)} {estimate(figures, key, is_share)}" for key in check.figures if key in figures]
         yield Finding(
             f"The Clever Hans audit is not passed: {name}.",
             check.meaning,
@@ -122,7 +123,7 @@ def leaking(evidence: Evidence) -> Iterator[Finding]:
         return
     without = figures.get("accuracy_without")
     yield Finding(
-        f"{plural(affected, 'test image')} also in the training or validation split, or nearly so.",
+        f"{plural(affected, 'test image is', 'test images are')} also training or validation images, or nearly so.",
         "The model may know these answers by heart, which makes the test accuracy a little too good.",
         "Quote the accuracy without them.",
         (),
@@ -137,7 +138,7 @@ def doubtful_labels(evidence: Evidence) -> Iterator[Finding]:
     accuracy = evidence.figure("evaluate", "accuracy")
     without = figures.get("accuracy_without")
     yield Finding(
-        f"{plural(figures['suspected'], 'test image')} with a label that looks wrong.",
+        f"{plural(figures['suspected'], 'test image has', 'test images have')} a label that looks wrong.",
         "The model is sure of another class than the label; some of these are errors of the data, not of the model.",
         "Look at them before more is asked of the model; the test labels themselves stay as published.",
         (),

@@ -19,7 +19,7 @@ def test_classes_come_the_hardest_first():
 
 def test_results_have_their_intervals():
     assert result_rows(healthy())[:2] == [
-        ["accuracy", "0.912 (0.899 to 0.924)"],
+        ["accuracy", "91.2 % (89.9 to 92.4)"],
         ["macro F1", "0.910 (0.900 to 0.920)"],
     ]
 

@@ -52,7 +52,7 @@ CASES: list[tuple[str, tuple, list[str], tuple]] = [
     (
         "leaking",
         ({"leakage.affected_test_images": 79},),
-        ["79 test images also"],
+        ["79 test images are also training"],
         ({"leakage.affected_test_images": 0},),
     ),
     (
@@ -137,7 +137,7 @@ CASES: list[tuple[str, tuple, list[str], tuple]] = [
     (
         "doubtful_labels",
         ({"evaluate.label_errors": {"suspected": 59, "accuracy_without": 0.916}},),
-        ["59 test images with", "91.6 %"],
+        ["59 test images have", "91.6 %"],
         ({"evaluate.label_errors": {"suspected": 0}},),
     ),
 ]
