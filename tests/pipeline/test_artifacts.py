@@ -8,7 +8,7 @@ import pytest
 from tests.pipeline.workspace import command, commit, dvc, git, read_yaml, set_parameter, stages_run
 
 NAME, PACKAGE = "classifier", "models/classifier"
-FILES = ["README.md", "data_card.md", "model.safetensors"]
+FILES = ["README.md", "data_card.md", "model.safetensors", "provenance.json"]
 
 
 def fetched(folder: Path) -> dict[str, bytes]:
@@ -44,8 +44,8 @@ def test_versions_are_fetched_with_their_cards(finished: Path, origin: str, tmp_
     assert sorted(first) == sorted(set(artifact["meta"].values())) == FILES
     assert latest == fetched(finished / PACKAGE)
     assert first == fetched(clean / "prod") == fetched(clean / "by-tag")
-    assert first[FILES[-1]] == latest[FILES[-1]]  # the same model, of which another card tells
-    assert [b"at least 0.01 wanted" in version["README.md"] for version in (first, latest)] == [False, True]
+    assert first["model.safetensors"] == latest["model.safetensors"]  # the same model, of which another card tells
+    assert [b"at least 0.01 required" in version["README.md"] for version in (first, latest)] == [False, True]
     shown = command(finished, "gto", "show", "--plain").stdout
     assert re.search(rf"{NAME}\W+v1\.1\.0\W+v1\.0\.0", shown), shown
 

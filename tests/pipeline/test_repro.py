@@ -118,9 +118,9 @@ def test_a_room_reaches_the_stages_that_enter_it(finished: Path, module: str, re
     assert changed == set(readers)
 
 
-def test_a_touched_module_reruns_its_stage(finished: Path) -> None:
+def test_a_touched_module_reruns_the_stages_of_its_room(finished: Path) -> None:
     append_comment(finished / "transfer/explanation/objects.py")
-    assert stages_run(dvc(finished, "repro").stdout) == ["audit"]
+    assert stages_run(dvc(finished, "repro").stdout) == ["grad_cam", "audit"]
 
 
 def test_a_comment_in_training_reruns_both_trainers_and_nothing_after_them(finished: Path) -> None:
