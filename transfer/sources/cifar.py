@@ -60,14 +60,14 @@ class Archive:
 
 
 def read_archive(path: Path) -> Archive:
-    """Read a .tar or .tar.gz in CIFAR-10's binary layout, with one or more consecutive training batches.
+    """Read a .tar or .tar.gz in CIFAR-10's binary layout, with consecutive training batches from 0 or 1 on.
 
     Members are taken from the stream by name; no path in the archive is ever used as a path.
     Raises ArchiveError naming the archive, the member and the record.
     """
     members = _read_members(path)
-    last = max((int(name[11:-4]) for name in members if name.startswith("data_batch_")), default=1)
-    batches = [f"data_batch_{number}.bin" for number in range(1, last + 1)]
+    numbers = [int(name[11:-4]) for name in members if name.startswith("data_batch_")]
+    batches = [f"data_batch_{number}.bin" for number in range(min([1, *numbers]), max([1, *numbers]) + 1)]
     for name in [CLASSES, *batches, TEST]:
         if name not in members:
             raise ArchiveError(f"{path}: {name} is missing; fetch the binary version of the archive again")
@@ -99,7 +99,7 @@ def _read_members(path: Path) -> dict[str, bytes]:
                     if plain:
                         claimed += member.size
                         bounded.left += member.size
-                    if name != CLASSES and name != TEST and not re.fullmatch(r"data_batch_[1-9]\d{0,2}\.bin", name):
+                    if name != CLASSES and name != TEST and not re.fullmatch(r"data_batch_(0|[1-9]\d{0,2})\.bin", name):
                         continue
                     stream = archive.extractfile(member) if plain else None
                     if stream is None or name in members:
@@ -148,7 +148,11 @@ def _unpacked(path: Path) -> io.BufferedIOBase:
 
 
 def _class_names(path: Path, content: bytes) -> tuple[str, ...]:
-    lines = content.decode("utf-8", "replace").split("\n")
+    try:
+        lines = content.decode("utf-8-sig").split("\n")  # without the mark that some editors put in front
+    except UnicodeDecodeError as error:
+        wrong = f"byte {error.start + 1} is 0x{content[error.start]:02x}"
+        raise ArchiveError(f"{path}: {CLASSES} is not UTF-8 ({wrong}); save it as UTF-8 and pack it again") from None
     names = tuple(name for line in lines if (name := " ".join(line.split())))
     if len(names) < 2 or len(set(names)) != len(names):
         raise ArchiveError(f"{path}: {CLASSES} names {list(names)}; it must name two or more different classes")

@@ -108,6 +108,24 @@ def test_a_missing_member_is_named(tmp_path: Path, missing: str) -> None:
     assert_refused(written(tmp_path, tar_of(in_folder(content))), f"{missing} is missing")
 
 
+def test_batches_may_count_from_0(tmp_path: Path) -> None:
+    content = members()
+    content["data_batch_0.bin"] = content.pop("data_batch_2.bin")
+    archive = read_archive(written(tmp_path, tar_of(in_folder(content))))
+    expected = np.concatenate([BATCHES[1].labels, BATCHES[0].labels])
+    np.testing.assert_array_equal(archive.train.labels, expected)
+
+
+def test_a_mark_in_front_of_the_class_list_is_no_letter(tmp_path: Path) -> None:
+    content = {**members(), CLASSES: b"\xef\xbb\xbf" + members()[CLASSES]}
+    assert read_archive(written(tmp_path, tar_of(in_folder(content)))).classes == NAMES
+
+
+def test_a_class_list_in_another_encoding_is_refused_naming_the_byte(tmp_path: Path) -> None:
+    content = {**members(), CLASSES: "Käfer\nVogel\nHund\n".encode("latin-1")}
+    assert_refused(written(tmp_path, tar_of(in_folder(content))), "batches.meta.txt is not UTF-8", "byte 2 is 0xe4")
+
+
 def test_a_gap_between_training_batches_is_refused(tmp_path: Path) -> None:
     content = {**members(), "data_batch_4.bin": records(BATCHES[0])}
     assert_refused(written(tmp_path, tar_of(in_folder(content))), "data_batch_3.bin is missing")
