@@ -14,6 +14,8 @@ from commands.revisions import WORKSPACE
 from commands.run_chart import positions
 from tests.commands.toy import command, commit, git, make
 
+pytestmark = pytest.mark.slow  # real experiments, one of which fails in the queue
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 LONGEST_QUEUE_S = 300  # a bound for a worker that hangs
 

@@ -14,6 +14,8 @@ import yaml
 
 from commands.revisions import experiments, read
 
+pytestmark = pytest.mark.slow  # real experiments, several at a time
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 # 200 validation images; the nearer lr is to 0.01, the more are right, and sgd loses 20 of them.
 STAGE = """

@@ -15,6 +15,8 @@ from transfer.devices.launch import process_count
 from transfer.runtime.errors import ParameterError
 from transfer.runtime.files import ROOT
 
+pytestmark = pytest.mark.slow  # each test starts processes
+
 ENDS_WITHIN_S = 30
 
 # What each process does in its turn; the second one's line on stdout is not shown.

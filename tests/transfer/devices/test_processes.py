@@ -15,6 +15,8 @@ from tests.transfer.devices import two_processes as alone
 from transfer.devices.processes import from_first, gather, share, spread, synchronised
 from transfer.runtime.files import ROOT
 
+pytestmark = pytest.mark.slow  # several processes, compared with one
+
 assert_close = partial(torch.testing.assert_close, rtol=1e-7, atol=1e-9)
 
 Trained = tuple[list[dict[str, float]], dict[str, Tensor]]

@@ -150,7 +150,12 @@ def test_a_batch_with_holes_is_refused(tmp_path: Path) -> None:
 
 
 def test_other_members_are_ignored(tmp_path: Path) -> None:
-    others = {"readme.html": b"<html>", "._data_batch_1.bin": b"x", "data_batch_00.bin": b"x", "data_batch_01.bin": b"x"}
+    others = {
+        "readme.html": b"<html>",
+        "._data_batch_1.bin": b"x",
+        "data_batch_00.bin": b"x",
+        "data_batch_01.bin": b"x",
+    }
     entries = [file_entry(FOLDER, 0, tarfile.DIRTYPE), file_entry("link", 0, tarfile.SYMTYPE, link="/etc/passwd")]
     assert_is_the_data(read_archive(written(tmp_path, tar_of(in_folder({**others, **members()}), entries))))
 

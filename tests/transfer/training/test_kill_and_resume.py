@@ -9,6 +9,8 @@ import pytest
 
 from tests.transfer.training.test_loop import Run
 
+pytestmark = pytest.mark.slow  # twelve processes that are killed
+
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = "tests.transfer.training.killed_run"
 
