@@ -1,7 +1,6 @@
 """Write one report of the whole run, and lay the model with its cards into one folder to be fetched together."""
 
 import json
-import shutil
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -68,7 +67,7 @@ def write_folder(path: Path, texts: dict[str, str], *copied: Path) -> None:
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
         for source in copied:
-            shutil.copyfile(source, folder / source.name)
+            (folder / source.name).write_bytes(source.read_bytes())  # an error names the copy, not the source
 
 
 def main(parameters: Parameters, files: Namespace) -> None:

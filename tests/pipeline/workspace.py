@@ -60,7 +60,7 @@ def environment(folder: Path, bytecode: Path) -> dict[str, str]:
     `folder` holds what DVC, git and matplotlib keep for a user; `bytecode` what Python compiles.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    own = ("DVC_", "DVCLIVE_", "GIT_", "TRANSFER_", "PYTHON", "XDG_")
+    own = ("DVC_", "DVCLIVE_", "GIT_", "TRANSFER_", "PYTHON", "XDG_", "MAKE", "MFLAGS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     person = {"NAME": "Tester", "EMAIL": "tester@example.org"}
     return {
