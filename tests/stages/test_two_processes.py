@@ -81,9 +81,7 @@ def test_two_processes_embed_and_fine_tune_to_what_one_does(arena: Arena, begin:
         was, ours, theirs = before[f"bn1.{name}"], two[f"backbone.bn1.{name}"], one[f"backbone.bn1.{name}"]
         assert float((ours - theirs).norm()) < 0.02 * float((theirs - was).norm())
     curves = [np.loadtxt(arena.file(files["curves"]), skiprows=2) for files in (single, several)]
-    np.testing.assert_allclose(
-        curves[1][:, :3], curves[0][:, :3], rtol=0.01
-    )  # epoch, rate, training loss, after the start
+    np.testing.assert_allclose(curves[1][:, :3], curves[0][:, :3], rtol=0.01)  # epoch, rate, loss
     assert json.loads(arena.file(several["metrics"]).read_text())["epochs"] == 2
     assert len(arena.file("two_state/timings.tsv").read_text().splitlines()) == 2  # each stage once
 
