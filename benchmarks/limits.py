@@ -56,7 +56,7 @@ def resize_part(arguments: argparse.Namespace) -> dict[str, Any]:
     size = Size(RESIZED_IMAGES, 100, arguments.size, arguments.batch_size, 1, 1, arguments.threads)
     settings = read_settings(make_task(STATE, size, arguments.set_param))
     with tempfile.TemporaryDirectory(dir=STATE) as folder:
-        return measure_resize(load_split(Path(settings.train)).images, arguments.size, "cubic", Path(folder))
+        return measure_resize(load_split(Path(settings.train)), arguments.size, "cubic", Path(folder))
 
 
 def scaling_part(arguments: argparse.Namespace) -> dict[str, Any]:

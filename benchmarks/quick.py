@@ -65,8 +65,8 @@ def measure_ratios(arguments: argparse.Namespace) -> dict[str, float]:
         print(f"{system}: {[round(phase['seconds'], 1) for phase in records[-1]['phases']]} s", flush=True)
     times = summarise(records, settings.images, (settings.head_epochs, settings.epochs))[PEER]["times_as_long"]
     with tempfile.TemporaryDirectory(dir=STATE) as folder:
-        split = load_split(Path(settings.train)).images
-        images = np.resize(split, (RESIZED_IMAGES, *split.shape[1:]))
+        split = load_split(Path(settings.train))
+        images = split.take(np.arange(RESIZED_IMAGES) % len(split.labels))
         resized = measure_resize(images, settings.size_px, "cubic", Path(folder))
         pipeline = Pipeline(Path(folder), Path(settings.params))
         pipeline.paths["splits"] = str(Path(settings.train).parent)

@@ -1,6 +1,7 @@
 """Writing the resized cache against the least that it could cost: `cv2.resize`, and the same bytes to the same disk."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 from statistics import median
@@ -9,38 +10,48 @@ from typing import Any
 import cv2
 import numpy as np
 
-from transfer.data.resize import INTERPOLATIONS, resize_to_file
+from transfer.data.resize import INTERPOLATIONS
+from transfer.data.resizing import resize_to_files
+from transfer.runtime.files import whole
+from transfer.sources.images import ImageSet
 
 REPEATS = 5
 
 
-def bare(images: np.ndarray, size_px: int, interpolation: str, path: Path) -> None:
+def bare(images: ImageSet, size_px: int, interpolation: str, path: Path) -> None:
     """Resize all images, then write them in one go and wait for the disk."""
     flag = INTERPOLATIONS[interpolation]
-    out = np.empty((len(images), size_px, size_px, 3), np.uint8)
-    for number, image in enumerate(images):
-        out[number] = cv2.resize(image, (size_px, size_px), interpolation=flag)
+    out = np.empty((len(images.labels), size_px, size_px, 3), np.uint8)
+    for number in range(len(images.labels)):
+        out[number] = cv2.resize(images.images[number], (size_px, size_px), interpolation=flag)
     with path.open("wb") as stream:
         stream.write(out.data)
         os.fsync(stream.fileno())
 
 
-def measure_resize(images: np.ndarray, size_px: int, interpolation: str, folder: Path) -> dict[str, Any]:
+def ours(images: ImageSet, size_px: int, interpolation: str, path: Path) -> None:
+    """What the resize stage does: the same, with thumbnails beside."""
+    with whole(path) as partial:
+        partial.mkdir()
+        resize_to_files(images, size_px, interpolation, "crop", partial)
+
+
+def measure_resize(images: ImageSet, size_px: int, interpolation: str, folder: Path) -> dict[str, Any]:
     """Median seconds of both, in turn, and how many times as long ours takes."""
     times: list[tuple[float, float]] = []
     for _ in range(REPEATS):
         pair = []
-        for write in (resize_to_file, bare):
+        for write in (ours, bare):
             started = time.perf_counter()
-            write(images, size_px, interpolation, folder / "resize.npy")
+            write(images, size_px, interpolation, folder / "made")
             pair.append(time.perf_counter() - started)
-            (folder / "resize.npy").unlink()
+            shutil.rmtree(folder / "made") if write is ours else (folder / "made").unlink()
         times.append((pair[0], pair[1]))
-    ours, theirs = (median(column) for column in zip(*times, strict=True))
+    our_time, their_time = (median(column) for column in zip(*times, strict=True))
     return {
-        "images": len(images),
+        "images": len(images.labels),
         "size_px": size_px,
-        "ours_s": ours,
-        "bare_s": theirs,
+        "ours_s": our_time,
+        "bare_s": their_time,
         "times_as_long": median(pair[0] / pair[1] for pair in times),
     }

@@ -9,8 +9,7 @@ import numpy as np
 from commands.cached_outputs import cache_folder, find_output, recorded_outputs
 from transfer.comparison.pictures import View, heat_map_pairs, learning_curves, prediction_strip, sample
 from transfer.comparison.sections import OTHER_IMAGES, PHASES, Run, same_images, true_and_predicted
-from transfer.data.resize import PIXELS, open_pixels
-from transfer.data.splits import Split, load_split
+from transfer.data.resize import Resized, read_resized
 from transfer.devices.device import best_device
 from transfer.explanation.cam import TITLES, Explain, choose_layer, explain
 from transfer.network.classifier import load_model
@@ -18,7 +17,7 @@ from transfer.network.images import Images
 from transfer.runtime.errors import DataError, PipelineError
 from transfer.runtime.parameters import Group, check_parameters
 
-SPLIT, RESIZED, MODEL = "data/splits/test.npz", "data/resized/test", "models/model.safetensors"
+RESIZED, MODEL = "data/resized/test", "models/model.safetensors"
 FILES = ("curves_accuracy.svg", "curves_loss.svg", "newly_right.png", "newly_wrong.png", "grad_cam.png")
 STRIP_IMAGES, HEAT_MAPS = 20, 6
 
@@ -83,11 +82,11 @@ def read_predictions(before: Run, after: Run) -> Predictions:
     return Predictions(new[0], old[1], new[1], newly_right, newly_wrong)
 
 
-def read_split(after: Run, find: Find, true: np.ndarray) -> Split:
+def read_split(after: Run, find: Find, true: np.ndarray) -> Resized:
     """The test images. Raises DataError if they are not the ones that the predictions (N,) are for."""
-    split = load_split(find(after, SPLIT))
+    split = read_resized(lambda name: find(after, f"{RESIZED}/{name}"))
     if not np.array_equal(np.array(split.classes)[split.labels], true):
-        raise DataError(f"{SPLIT}: not the images of metrics/evaluate/confusion.tsv; run dvc repro and commit both")
+        raise DataError(f"{RESIZED}: not the images of metrics/evaluate/confusion.tsv; run dvc repro and commit both")
     return split
 
 
@@ -126,10 +125,10 @@ def draw_heat_maps(folder: Path, before: Run, after: Run, find: Find) -> str | N
 
 
 def views(
-    run: Run, config: Explain, split: Split, shown: np.ndarray, predicted: np.ndarray, find: Find
+    run: Run, config: Explain, split: Resized, shown: np.ndarray, predicted: np.ndarray, find: Find
 ) -> tuple[list[View], str]:
     """What a run's model makes of the images at indices `shown` (N,), and the layer that is explained."""
-    pixels = open_pixels(find(run, f"{RESIZED}/{PIXELS}"), len(split.labels))[shown]
+    pixels = read_resized(lambda name: find(run, f"{RESIZED}/{name}")).pixels[shown]
     model, card = load_model(find(run, MODEL), split.classes, pixels.shape[1])
     images, model = Images(pixels, card.preprocessing, best_device()), model.to(best_device())
     layer = choose_layer(model, images.plain(slice(0, 1)), config.layer, config.min_map_px)

@@ -1,59 +1,81 @@
-"""Fetch the image archive, check it and write it as one canonical file.
+"""Fetch labelled images, check each and write them as one canonical file.
 
-The output depends on images, labels and class names alone, whichever archive brought them.
+The output depends on images, labels, names and their order alone, whatever brought them.
 """
 
+import sys
 from argparse import Namespace
+from collections import Counter
+from typing import Literal
 
 from pydantic import Field
 
 from transfer.runtime.command import run
-from transfer.runtime.errors import ArchiveError, DownloadError
-from transfer.runtime.files import sha256_of, write_json
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import write_json
 from transfer.runtime.parameters import Group
-from transfer.sources.cifar import read_archive, save_images
-from transfer.sources.fetch import fetch
+from transfer.sources.cifar import Archive, image_set
+from transfer.sources.images import save_images
+from transfer.sources.items import Listing, Written, damage_list, write_damaged, write_items
+from transfer.sources.reader import Source, open_source
+from transfer.sources.table import Columns
 
 
 class Download(Group):
     url: str = Field(min_length=1)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    sha256: str | None = Field(pattern="^[0-9a-f]{64}$")
     timeout_s: float = Field(gt=0)
+    on_damage: Literal["error", "skip"]
+    columns: Columns
+    cifar100_labels: Literal["fine", "coarse"]
 
 
 class Parameters(Group):
     download: Download
 
 
+def write_cifar(archive: Archive, files: Namespace) -> Written:
+    images = image_set(archive)
+    save_images(files.images, images)
+    return Written(archive.classes, list(map(str, images.parts)))
+
+
+def write_listed(listing: Listing, config: Download, files: Namespace) -> Written:
+    written = write_items(files.images, listing)
+    if written.damaged and config.on_damage == "error":
+        files.images.unlink()
+        whole_list = files.state / "download/damaged.tsv"
+        write_damaged(whole_list, written.damaged)
+        print(damage_list(written.damaged), file=sys.stderr)
+        raise DataError(
+            f"{config.url}: {len(written.damaged)} of {len(written.parts) + len(written.damaged)} images are damaged "
+            f"({whole_list} has all); mend them, or set download.on_damage to skip"
+        )
+    return written
+
+
 def main(parameters: Parameters, files: Namespace) -> None:
-    wanted = parameters.download
-    local = fetch(wanted.url, files.state / "download", wanted.timeout_s)
-    actual = sha256_of(local)
-    unexpected = f"{wanted.url}: SHA-256 is {actual}, download.sha256 is {wanted.sha256}"
-    fetched = local.is_relative_to(files.state)
-    try:
-        archive = read_archive(local)
-    except ArchiveError as error:
-        if fetched:  # or the next try would find the wrong file complete
-            local.unlink()
-        if actual == wanted.sha256:
-            raise
-        raise DownloadError(f"{unexpected}, and it is not CIFAR-10: {error}") from None
-    if actual != wanted.sha256 and not archive.official:
-        if fetched:
-            local.unlink()
-        raise DownloadError(f"{unexpected}, and its images are not CIFAR-10's; if they are yours, set that digest")
-    save_images(files.images, archive)
-    write_json(
-        files.metrics,
-        {
-            "official_pixels": archive.official,
-            "train_images": len(archive.train.labels),
-            "test_images": len(archive.test.labels),
-            "classes": len(archive.classes),
-        },
-    )
+    config = parameters.download
+    folder = files.state / "download"
+    source = Source(config.url, config.sha256, config.columns, config.cifar100_labels, folder, config.timeout_s)
+    with open_source(source) as found:
+        if isinstance(found, Archive):
+            kind, ignored, written = "a CIFAR binary archive", 0, write_cifar(found, files)
+        else:
+            kind, ignored, written = found.kind, found.ignored, write_listed(found, config, files)
+    write_damaged(files.damaged, written.damaged)
+    parts = Counter(written.parts)
+    content = {
+        "kind": kind,
+        "official_pixels": isinstance(found, Archive) and found.official,
+        "images": len(written.parts),
+        **{f"{part or 'unsplit'}_images": count for part, count in sorted(parts.items())},
+        "classes": len(written.classes),
+        "damaged_images": len(written.damaged),
+        "other_files": ignored,
+    }
+    write_json(files.metrics, content)
 
 
 if __name__ == "__main__":
-    run(main, Parameters, outputs=["images", "metrics"])
+    run(main, Parameters, outputs=["images", "damaged", "metrics"])

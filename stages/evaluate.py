@@ -5,14 +5,14 @@ look wrong. The validation split gives the temperature that corrects the probabi
 """
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field
 
-from transfer.data.classes import CLUSTER_COLUMNS, class_labels, cluster_rows, confusion_counts
+from transfer.data.classes import CLUSTER_COLUMNS, cluster_rows, confusion_counts, known_labels, known_pairs
 from transfer.data.resize import Resized, open_resized
-from transfer.data.splits import Split, load_split
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.devices.processes import leave_to_first
@@ -32,7 +32,6 @@ from transfer.network.classifier import load_model
 from transfer.network.images import Images
 from transfer.network.inference import view_probabilities
 from transfer.pictures.sheets import error_sheet, prediction_grid, spread, suspect_sheet
-from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_arrays, write_json, write_tsv
 from transfer.runtime.parameters import Group
 
@@ -67,22 +66,14 @@ def predict(model_file: Path, split: Resized, config: Evaluate, name: str) -> np
     return view_probabilities(model.to(best_device()), images, config.batch_size, *views, name, card.precision)
 
 
-def read_originals(path: Path, resized: Resized) -> Split:
-    """The test images at their own size. Raises DataError if they are not those that were resized."""
-    split = load_split(path)
-    if not np.array_equal(split.positions, resized.positions) or not np.array_equal(split.labels, resized.labels):
-        raise DataError(f"{path}: not the images that were resized; run `dvc repro resize` again")
-    return split
-
-
-def write_confusion(path: Path, split: Split | Resized, predicted: np.ndarray) -> None:
+def write_confusion(path: Path, split: Resized, predicted: np.ndarray) -> None:
     """Write the actual and the predicted class of every image, in the split's order."""
     named = np.array(split.classes)
     both = zip(named[split.labels], named[predicted], strict=True)
     write_tsv(path, [{"actual": actual, "predicted": answer} for actual, answer in both])
 
 
-def write_tables(plots: Path, split: Split, probabilities: np.ndarray, expected: list[list[int]]) -> None:
+def write_tables(plots: Path, split: Resized, probabilities: np.ndarray, expected: Sequence[Sequence[int]]) -> None:
     predicted = probabilities.argmax(1)
     write_confusion(plots / "confusion.tsv", split, predicted)
     counts = confusion_counts(split.labels, predicted, len(split.classes))
@@ -91,14 +82,14 @@ def write_tables(plots: Path, split: Split, probabilities: np.ndarray, expected:
     write_tsv(plots / "risk_coverage.tsv", risk_coverage(risks(probabilities, split.labels)))
 
 
-def draw_pictures(folder: Path, split: Split, probabilities: np.ndarray, count: int) -> None:
+def draw_pictures(folder: Path, split: Resized, probabilities: np.ndarray, count: int) -> None:
     shown = spread(split.labels, len(split.classes), count)
     grid = folder / "predictions.png"
     prediction_grid(grid, split.images[shown], split.labels[shown], probabilities[shown], split.classes)
     error_sheet(folder / "errors.png", split.images, split.labels, probabilities, split.classes, SHEET_IMAGES)
 
 
-def write_label_errors(plots: Path, split: Split, probabilities: np.ndarray) -> dict[str, float]:
+def write_label_errors(plots: Path, split: Resized, probabilities: np.ndarray) -> dict[str, float]:
     """List and show suspected label errors; tell how many there are, and the accuracy on all other images."""
     places, suggested = suspects(probabilities, split.labels)
     rows = suspect_rows(probabilities, split, places, suggested)
@@ -109,12 +100,11 @@ def write_label_errors(plots: Path, split: Split, probabilities: np.ndarray) -> 
 
 def main(parameters: Parameters, files: Namespace) -> None:
     config, plots = parameters.evaluate, files.plots
-    val, resized = open_resized(files.val), open_resized(files.test)
-    split = read_originals(files.originals, resized)
-    rigid = class_labels(parameters.groups.rigid, split.classes, "groups.rigid")
-    expected = [class_labels(pair, split.classes, "evaluate.expected_pairs") for pair in config.expected_pairs]
+    val, split = open_resized(files.val), open_resized(files.test)
+    rigid = known_labels(parameters.groups.rigid, split.classes, "groups.rigid")
+    expected = known_pairs(config.expected_pairs, split.classes, "evaluate.expected_pairs")
     val_probabilities = predict(files.model, val, config, "val").mean(0)
-    views = predict(files.model, resized, config, "test")
+    views = predict(files.model, split, config, "test")
     leave_to_first()
     write_confusion(plots / "val_confusion.tsv", val, val_probabilities.argmax(1))
     temperature = fit_temperature(val_probabilities, val.labels)
@@ -155,7 +145,7 @@ if __name__ == "__main__":
     run_on_devices(
         main,
         Parameters,
-        inputs=["model", "val", "test", "originals"],
+        inputs=["model", "val", "test"],
         outputs=["predictions", "metrics", "plots"],
         parallel=True,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from transfer.data.splits import Split, load_split
+from transfer.data.resize import Resized, open_resized
 from transfer.evaluation.pixels import (
     CHANNELS,
     COMPARED,
@@ -50,7 +50,7 @@ def test_counts(path: Path, classes: tuple[str, ...]) -> dict[str, int]:
         raise DataError(f"{path}: no number of test images a class ({error!r}); run subsample again") from None
 
 
-def class_rows(split: str, data: Split) -> list[dict[str, Any]]:
+def class_rows(split: str, data: Resized) -> list[dict[str, Any]]:
     """A row a class with the means over its images; no figures for a class without any."""
     rows = []
     for label, name in enumerate(data.classes):
@@ -68,7 +68,7 @@ def spread(count: int, wanted: int) -> np.ndarray:
 
 def main(parameters: Parameters, files: Namespace) -> None:
     config, size_px = parameters.explore, parameters.resize.size_px
-    train, val = load_split(files.train), load_split(files.val)
+    train, val = open_resized(files.train), open_resized(files.val)
     pictures = files.plots / "pictures"
     tested = test_counts(files.counts, train.classes)
     rows = class_rows("train", train) + class_rows("val", val)

@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from pydantic import Field
 
-from transfer.data.classes import class_labels
+from transfer.data.classes import known_labels
 from transfer.data.resize import open_resized
 from transfer.devices.device import best_device, choose_algorithms
 from transfer.devices.launch import run_on_devices
@@ -55,7 +55,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     classes = split.classes
     if head.classes != classes:
         raise DataError(f"{files.head}: trained for {list(head.classes)}, the data has {list(classes)}; train it again")
-    rigid = class_labels(parameters.groups.rigid, classes, "groups.rigid")
+    rigid = known_labels(parameters.groups.rigid, classes, "groups.rigid")
     with open_arrays(files.suspects, "places") as arrays:
         suspects = arrays["places"]
     model = build_classifier(backbone, head).to(device)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from transfer.data.features import load_features
-from transfer.data.splits import load_split
+from transfer.data.resize import open_resized
 from transfer.evaluation.label_errors import SUSPECT_COLUMNS, cross_validated, suspect_rows, suspects
 from transfer.pictures.sheets import suspect_sheet
 from transfer.runtime.command import run
@@ -31,9 +31,9 @@ class Parameters(Group):
 
 def main(parameters: Parameters, files: Namespace) -> None:
     config = parameters.label_errors
-    features, split = load_features(files.features), load_split(files.split)
+    features, split = load_features(files.features), open_resized(files.train)
     if not np.array_equal(features.labels, split.labels):
-        raise DataError(f"{files.features}: not of the images of {files.split}; run embed again")
+        raise DataError(f"{files.features}: not of the images of {files.train}; run embed again")
     probabilities = cross_validated(features.plain, features.labels, config.folds, parameters.seed)
     places, suggested = suspects(probabilities, split.labels)
     rows = suspect_rows(probabilities, split, places, suggested)
@@ -44,4 +44,4 @@ def main(parameters: Parameters, files: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Parameters, inputs=["features", "split"], outputs=["suspects", "plots"])
+    run(main, Parameters, inputs=["features", "train"], outputs=["suspects", "plots"])

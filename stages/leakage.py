@@ -9,8 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from transfer.data.features import load_features
-from transfer.data.resize import open_resized
-from transfer.data.splits import Split, load_split
+from transfer.data.resize import Resized, open_resized
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.devices.precision import PrecisionChoice, resolve_precision
@@ -51,7 +50,7 @@ class Parameters(Group):
     train: Train
 
 
-def known_looks(split: Split, path: Path, width: int) -> Looks:
+def known_looks(split: Resized, path: Path, width: int) -> Looks:
     """A split's images with the features that embed wrote, of both views."""
     features = load_features(path)
     if not np.array_equal(features.labels, split.labels) or features.plain.shape[1] != width:
@@ -59,7 +58,7 @@ def known_looks(split: Split, path: Path, width: int) -> Looks:
     return Looks(split.images, (features.plain, features.mirrored))
 
 
-def row_of(pair: Pair, a: str, b: str, splits: dict[str, Split]) -> dict[str, Any]:
+def row_of(pair: Pair, a: str, b: str, splits: dict[str, Resized]) -> dict[str, Any]:
     values: dict[str, Any] = {"kind": "exact" if pair.exact else "near"}
     for side, name, place in (("a", a, pair.places[0]), ("b", b, pair.places[1])):
         split = splits[name]
@@ -70,7 +69,7 @@ def row_of(pair: Pair, a: str, b: str, splits: dict[str, Split]) -> dict[str, An
 
 def main(parameters: Parameters, files: Namespace) -> None:
     config = parameters.leakage
-    splits = {name: load_split(files.splits / f"{name}.npz") for name in SPLITS}
+    splits = {name: open_resized(files.resized / name) for name in SPLITS}
     with open_arrays(files.predictions, "positions", "predicted") as arrays:
         if not np.array_equal(arrays["positions"], splits["test"].positions):
             raise DataError(f"{files.predictions}: answers for other images than the test split's; run evaluate again")
@@ -78,7 +77,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     backbone = load_backbone(files.backbone)
     extractor, width = build_feature_extractor(backbone)
     looks = {name: known_looks(splits[name], files.features / f"{name}.npz", width) for name in ("train", "val")}
-    images = Images(open_resized(files.test).pixels, backbone.preprocessing, best_device())
+    images = Images(splits["test"].pixels, backbone.preprocessing, best_device())
     precision = resolve_precision(parameters.train.precision, best_device())  # as embed's, or features would differ
     network = extractor.to(best_device()).eval()
     embedded = run_over(network, images, config.batch_size, label="test", precision=precision)
@@ -103,6 +102,6 @@ if __name__ == "__main__":
     run_on_devices(
         main,
         Parameters,
-        inputs=["backbone", "splits", "features", "test", "predictions"],
+        inputs=["backbone", "resized", "features", "predictions"],
         outputs=["metrics", "plots"],
     )

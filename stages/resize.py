@@ -1,10 +1,12 @@
-"""Upscale one split with OpenCV to memory-mappable pixels, beside their labels."""
+"""Bring one split to the network's size with OpenCV, as memory-mappable pixels, beside thumbnails and labels."""
 
 from argparse import Namespace
 
+import numpy as np
 from pydantic import Field
 
-from transfer.data.resize import Interpolation, save_resized
+from transfer.data.resize import Aspect, Interpolation
+from transfer.data.resizing import save_resized
 from transfer.data.splits import load_split
 from transfer.runtime.command import run
 from transfer.runtime.parameters import Group
@@ -13,6 +15,7 @@ from transfer.runtime.parameters import Group
 class Resize(Group):
     size_px: int = Field(ge=8, le=1024)
     interpolation: Interpolation
+    aspect: Aspect
 
 
 class Parameters(Group):
@@ -21,7 +24,14 @@ class Parameters(Group):
 
 def main(parameters: Parameters, files: Namespace) -> None:
     config = parameters.resize
-    save_resized(files.resized, load_split(files.split), config.size_px, config.interpolation)
+    split = load_split(files.split)
+    save_resized(files.resized, split, config.size_px, config.interpolation, config.aspect)
+    shorter = split.sizes.min(1)
+    if smaller := int((shorter < config.size_px).sum()):
+        print(
+            f"{smaller:,} of {len(shorter):,} images are smaller than {config.size_px} px and were enlarged; "
+            f"the smallest has {shorter.min()} px, the median {np.median(shorter):.0f} px"
+        )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from tqdm import tqdm
 
-from transfer.data.resize import resized
-from transfer.data.splits import load_split, stratified_positions
+from transfer.data.resize import open_resized, resized
+from transfer.data.stratified import stratified_positions
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.devices.precision import autocast
@@ -37,11 +37,11 @@ class Parameters(Group):
 def hits(
     model: Classifier, card: ModelCard, pictures: Iterable[np.ndarray], labels: np.ndarray, batch_size: int
 ) -> int:
-    """Right answers on pictures of 32 pixels, which are upscaled and held a batch at a time."""
+    """Right answers on pictures, which are brought to the network's size and held a batch at a time."""
     device, remaining = best_device(), iter(pictures)
     found = 0
     for start in range(0, len(labels), batch_size):
-        large = [resized(each, card.size_px, card.interpolation) for each in islice(remaining, batch_size)]
+        large = [resized(each, card.size_px, card.interpolation, "stretch") for each in islice(remaining, batch_size)]
         batch = Images(np.stack(large), card.preprocessing, device).plain(slice(None))
         with autocast(device, card.precision):
             predicted = model(batch).argmax(1).cpu().numpy()
@@ -50,12 +50,13 @@ def hits(
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    split = load_split(files.test)
+    split = open_resized(files.test)
     model, card = load_model(files.model, split.classes)
     model = model.to(best_device())
     count = min(parameters.robustness.images, len(split.labels))
     (chosen,) = stratified_positions(split.labels, [count], parameters.seed)
-    images, labels = split.images[chosen], split.labels[chosen]
+    # At their own size, or where that is not small and the same for all, at the network's.
+    images, labels = (split.images if split.original else split.pixels)[chosen], split.labels[chosen]
 
     def accuracy(pictures: Iterable[np.ndarray]) -> Estimate:
         right = hits(model, card, pictures, labels, parameters.robustness.batch_size)

@@ -1,70 +1,72 @@
-"""Draw stratified training and validation splits; keep the test split apart."""
+"""Draw stratified training and validation splits, and a test split where none is given; keep the test split apart."""
 
 import hashlib
 from argparse import Namespace
-from typing import Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from transfer.data.splits import Split, save_split, stratified_positions
+from transfer.data.classes import known_labels, known_pairs
+from transfer.data.draw import Sizes, draw_splits
+from transfer.data.splits import Split, save_split
 from transfer.runtime.command import run
-from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_json
-from transfer.runtime.parameters import Group
-from transfer.sources.cifar import LabelledImages, load_images
+from transfer.runtime.parameters import Group, SharedGroup
+from transfer.sources.images import load_images
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
 
 
 class Subsample(Group):
-    train_size: int = Field(gt=0)
-    val_size: int = Field(gt=0)
-    test_size: int | None = Field(gt=0)
+    train_size: Count | None
+    val_size: Count | Share
+    test_size: Count | Share | None
+    rare_classes: Literal["error", "leave_out"]
 
     @model_validator(mode="after")
     def _leave_some_to_train(self) -> Self:
-        if self.val_size >= self.train_size:
+        if self.train_size is not None and self.val_size >= self.train_size:
             raise ValueError(f"val_size must be below train_size, of which it is a part ({self.train_size})")
         return self
 
 
+class Groups(SharedGroup):
+    rigid: list[str]
+
+
+class Evaluate(SharedGroup):
+    expected_pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+
+
 class Parameters(Group):
     seed: int = Field(ge=0)
+    groups: Groups
     subsample: Subsample
-
-
-def take(part: LabelledImages, positions: np.ndarray, classes: tuple[str, ...]) -> Split:
-    return Split(part.images[positions], part.labels[positions], positions, classes)
+    evaluate: Evaluate
 
 
 def describe(split: Split) -> dict:
-    """Images a class, and a digest of which images they are."""
+    """Images a class, groups if there are any, and a digest of which images they are."""
     counts = np.bincount(split.labels, minlength=len(split.classes))
+    groups = len(set(split.groups[split.groups != ""]))
     return {
         "images": len(split.labels),
+        **({"groups": groups} if groups else {}),
         "per_class": {name: int(count) for name, count in zip(split.classes, counts, strict=True)},
         "positions_sha256": hashlib.sha256(split.positions.astype("<i8").tobytes()).hexdigest(),
     }
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
-    wanted, seed = parameters.subsample, parameters.seed
-    train, test, classes = load_images(files.images)
-    test_size = len(test.labels) if wanted.test_size is None else wanted.test_size
-    try:
-        # Validation first: its images stay the same however many are trained on.
-        sizes = [wanted.val_size, wanted.train_size - wanted.val_size]
-        val_positions, train_positions = stratified_positions(train.labels, sizes, seed)
-    except DataError as error:
-        raise DataError(f"subsample.train_size = {wanted.train_size}: {error}; ask for fewer") from None
-    try:
-        (test_positions,) = stratified_positions(test.labels, [test_size], seed)
-    except DataError as error:
-        raise DataError(f"subsample.test_size = {wanted.test_size}: {error}; ask for fewer") from None
-    splits = {
-        "train": take(train, train_positions, classes),
-        "val": take(train, val_positions, classes),
-        "test": take(test, test_positions, classes),
-    }
+    wanted = parameters.subsample
+    images, _ = load_images(files.images)
+    # Now, not after hours of training.
+    known_labels(parameters.groups.rigid, images.classes, "groups.rigid")
+    known_pairs(parameters.evaluate.expected_pairs, images.classes, "evaluate.expected_pairs")
+    sizes = Sizes(wanted.train_size, wanted.val_size, wanted.test_size, wanted.rare_classes)
+    splits = draw_splits(images, sizes, parameters.seed)
     for name, split in splits.items():
         save_split(getattr(files, name), split)
     write_json(files.metrics, {name: describe(split) for name, split in splits.items()})

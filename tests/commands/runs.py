@@ -9,13 +9,14 @@ from sklearn.datasets import load_digits
 
 from commands.cached_outputs import digest_of
 from tests.commands.toy import git
+from tests.splits import split_of
 from tests.transfer.report.healthy_run import curve
 from transfer.data.splits import Split
 from transfer.runtime.files import write_json, write_tsv
 
 CLASSES = ("zero|0", "*one*", "<two>")  # special to Markdown, tables and HTML
 IMAGES = 60
-SPLIT, RESIZED, MODEL = "data/splits/test.npz", "data/resized/test", "models/model.safetensors"
+RESIZED, MODEL = "data/resized/test", "models/model.safetensors"
 DVC_FILES = {
     ".dvc/config": "[core]\n    analytics = false\n",
     ".dvc/.gitignore": "/cache\n/tmp\n",
@@ -41,7 +42,7 @@ def write_run(folder: Path, right: int, lr: float, stage: str = "fine_tune", tes
     explain = {"method": "gradcam", "layer": None, "min_map_px": 4, "batch_size": 8}
     parameters = {"train": {"lr": lr}, "evaluate": {"minimum_macro_f1": 0.65}, "explain": explain}
     dump_yaml(str(folder / "params.yaml"), parameters)
-    present = [path for path in (SPLIT, RESIZED, MODEL) if (folder / path).exists()]
+    present = [path for path in (RESIZED, MODEL) if (folder / path).exists()]
     outs = [{"path": path, "hash": "md5", "md5": digest_of(folder / path)} for path in present]
     lock = {stage: {"cmd": "train", "params": {"params.yaml": {"train.lr": lr}}, "outs": outs}}
     dump_yaml(str(folder / "dvc.lock"), {"schema": "2.0", "stages": lock})
@@ -52,7 +53,7 @@ def digits() -> Split:
     pixels, target = load_digits(n_class=3, return_X_y=True)
     small = np.rint(pixels.reshape(-1, 8, 8)[:IMAGES] * (255 / 16)).astype(np.uint8)
     large = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_CUBIC) for image in small])
-    return Split(np.repeat(large[..., None], 3, 3), target[:IMAGES].astype(np.uint8), np.arange(IMAGES), CLASSES)
+    return split_of(np.repeat(large[..., None], 3, 3), target[:IMAGES], CLASSES)
 
 
 def start(folder: Path) -> Path:

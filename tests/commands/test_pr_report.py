@@ -13,9 +13,9 @@ from dvc.utils.serialize import dump_yaml, load_yaml
 from markdown_it import MarkdownIt
 
 from commands.pr_report import LONGEST, main
-from tests.commands.runs import SPLIT, digits, start, write_run
+from tests.commands.runs import RESIZED, digits, start, write_run
 from tests.commands.toy import commit, git
-from transfer.data.splits import save_split
+from transfer.data.resizing import save_resized
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import ROOT, write_json
 
@@ -159,7 +159,7 @@ def test_a_run_that_changed_nothing(repository: Path, capsys: pytest.CaptureFixt
 
 def test_a_renamed_stage_is_known_by_what_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = start(tmp_path)
-    save_split(folder / SPLIT, digits())
+    save_resized(folder / RESIZED, digits(), 64, "cubic", "crop")
     write_run(folder, 30, 0.1)
     commit(folder, "Base")
     write_run(folder, 30, 0.1, stage="train|all")

@@ -37,9 +37,9 @@ from transfer.sources.cifar import LabelledImages, write_archive
 CLASSES = ("airplane", "bird", "cat")
 TRAIN_IMAGES, TEST_IMAGES = 90, 30
 SETTINGS = {
-    "subsample": {"train_size": 60, "val_size": 15, "test_size": None},
+    "subsample": {"train_size": 60, "val_size": 15, "test_size": None, "rare_classes": "error"},
     "explore": {"examples": 4, "interpolation_images": 12, "interpolation_examples": 2},
-    "resize": {"size_px": 40, "interpolation": "cubic"},
+    "resize": {"size_px": 40, "interpolation": "cubic", "aspect": "crop"},
     "embed": {"batch_size": 16},
     "groups": {"rigid": ["airplane"]},
     "evaluate": {

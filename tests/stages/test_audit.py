@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from stages import audit
+from tests.splits import split_of
 from tests.stages.conftest import CLASSES, FILES, files_in
-from transfer.data.resize import open_resized, save_resized
-from transfer.data.splits import Split
+from transfer.data.resize import open_resized
+from transfer.data.resizing import save_resized
 from transfer.network.classifier import load_model, save_model
 from transfer.network.images import Images
 from transfer.runtime.errors import ParameterError
@@ -38,7 +39,7 @@ def scenes(arena) -> dict[str, str]:
     discs = np.stack([(y - a) ** 2 + (x - b) ** 2 < 9**2 for a, b in rng.integers(15, 25, (21, 2))])
     colours = np.where(discs[..., None], [200, 60, 50], rng.integers(40, 200, (21, 1, 1, 3)) * [0, 1, 1])
     pixels = (colours + rng.normal(0, 12, colours.shape)).clip(0, 255).astype(np.uint8)
-    save_resized(arena.file("scenes"), Split(pixels, labels, np.arange(21), CLASSES), 40, "cubic")
+    save_resized(arena.file("scenes"), split_of(pixels, labels, CLASSES), 40, "cubic", "crop")
     files = {"test": "scenes"}
     arena.run(audit, **{**FILES[audit], **files, "metrics": "scenes.json", "plots": "scenes_plots"})
     return files

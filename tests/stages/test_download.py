@@ -11,7 +11,7 @@ from stages import download
 from tests.stages.conftest import CLASSES, Arena, tiny_images
 from transfer.runtime.errors import ArchiveError, DownloadError
 from transfer.runtime.files import sha256_of
-from transfer.sources.cifar import load_images
+from transfer.sources.images import load_images
 
 
 def settings(arena: Arena, **changes: object) -> dict:
@@ -19,16 +19,20 @@ def settings(arena: Arena, **changes: object) -> dict:
 
 
 def test_the_canonical_file_holds_the_images_labels_and_names(arena):
-    train, test, classes = load_images(arena.file("data/raw/images.npz"))
+    written, _ = load_images(arena.file("data/raw/images.npz"))
     images = tiny_images()
-    np.testing.assert_array_equal(np.concatenate([train.images, test.images]), images.images)
-    np.testing.assert_array_equal(np.concatenate([train.labels, test.labels]), images.labels)
-    assert classes == CLASSES
+    np.testing.assert_array_equal(written.images, images.images)
+    np.testing.assert_array_equal(written.labels, images.labels)
+    assert written.classes == CLASSES
     assert json.loads(arena.file("metrics/download.json").read_text()) == {
+        "kind": "a CIFAR binary archive",
         "official_pixels": False,
-        "train_images": 90,
+        "images": 120,
         "test_images": 30,
+        "train_images": 90,
         "classes": 3,
+        "damaged_images": 0,
+        "other_files": 0,
     }
 
 
@@ -36,7 +40,7 @@ def test_another_container_of_the_same_images_gives_the_same_bytes(arena):
     plain = arena.file("tiny.tar")
     plain.write_bytes(gzip.decompress(arena.archive.read_bytes()))
     changed = settings(arena, url=f"file://{plain}", sha256=sha256_of(plain))
-    arena.run(download, changed, images="images_again.npz", metrics="download_again.json")
+    arena.run(download, changed, images="images_again.npz", damaged="damaged_again.tsv", metrics="download_again.json")
     assert arena.file("images_again.npz").read_bytes() == arena.file("data/raw/images.npz").read_bytes()
     assert arena.file("download_again.json").read_bytes() == arena.file("metrics/download.json").read_bytes()
 
@@ -44,7 +48,7 @@ def test_another_container_of_the_same_images_gives_the_same_bytes(arena):
 def test_an_archive_of_another_digest_is_refused_with_both_digests(arena):
     actual, wanted = sha256_of(arena.archive), "0" * 64
     with pytest.raises(DownloadError, match=f"SHA-256 is {actual}, download.sha256 is {wanted}.*not CIFAR-10's"):
-        arena.run(download, settings(arena, sha256=wanted), images="none.npz", metrics="none.json")
+        arena.run(download, settings(arena, sha256=wanted), images="none.npz", damaged="none.tsv", metrics="none.json")
     assert not list(arena.folder.glob("*none*"))
 
 
@@ -52,7 +56,7 @@ def test_a_page_instead_of_an_archive_is_refused_with_both_digests(arena):
     page = arena.file("page.html")
     page.write_text("<html>Please log in</html>")
     with pytest.raises(DownloadError, match=f"SHA-256 is {sha256_of(page)}, download.sha256 is .*damaged or not a tar"):
-        arena.run(download, settings(arena, url=str(page)), images="none.npz", metrics="none.json")
+        arena.run(download, settings(arena, url=str(page)), images="none.npz", damaged="none.tsv", metrics="none.json")
     assert not list(arena.folder.glob("*none*"))
 
 
@@ -60,5 +64,11 @@ def test_a_truncated_archive_is_named_even_where_its_digest_is_the_one_asked_for
     path = arena.file("short.tar.gz")
     path.write_bytes(arena.archive.read_bytes()[:-2000])
     with pytest.raises(ArchiveError, match=re.escape(str(path))):
-        arena.run(download, settings(arena, url=str(path), sha256=sha256_of(path)), images="none.npz", metrics="n.json")
+        arena.run(
+            download,
+            settings(arena, url=str(path), sha256=sha256_of(path)),
+            images="none.npz",
+            damaged="none.tsv",
+            metrics="n.json",
+        )
     assert not list(arena.folder.glob("*none*"))

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from stages import explore
+from tests.splits import split_of
 from tests.stages.conftest import CLASSES, FILES, files_in
-from transfer.data.splits import Split, load_split, save_split
+from transfer.data.resizing import save_resized
+from transfer.data.splits import load_split
 from transfer.runtime.errors import DataError, ParameterError
 
 OUTPUTS = {"metrics": "x.json", "plots": "x"}
@@ -68,10 +70,9 @@ def test_the_same_inputs_give_the_same_bytes(arena):
 def test_an_empty_class_a_single_image_and_grey_ones_still_come_out(arena):
     """No figure is made up for what is not there, and JSON takes no NaN."""
     images = np.full((3, 32, 32, 3), 77, np.uint8)
-    split = Split(images, np.array([0, 0, 1], np.uint8), np.arange(3), CLASSES)
-    save_split(arena.file("scant.npz"), split)
+    save_resized(arena.file("scant_train"), split_of(images, [0, 0, 1], CLASSES), 40, "cubic", "crop")
     outputs = {"metrics": "scant.json", "plots": "scant"}
-    arena.run(explore, **{**FILES[explore], **outputs, "train": "scant.npz"})
+    arena.run(explore, **{**FILES[explore], **outputs, "train": "scant_train"})
     rows = rows_of(arena, "scant/classes.tsv")
     assert [rows["train", name]["images"] for name in CLASSES] == ["2", "1", "0"]
     assert [rows["train", name]["contrast"] for name in CLASSES] == ["0.0", "0.0", ""]

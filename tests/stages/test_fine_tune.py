@@ -106,7 +106,7 @@ def test_a_phase_2_that_never_beats_phase_1_is_not_shipped(arena):
     """At a rate that destroys what was learned, the head on the frozen backbone stays, and the files say so."""
     train = arena.parameters["train"]
     fine_tuning = {**train["fine_tune"], "keep": "best", "optimizer": "sgd", "schedule": "constant"}
-    parameters = {**arena.parameters, "train": {**train, "lr": 3.0, "fine_tune": fine_tuning}}
+    parameters = {**arena.parameters, "train": {**train, "lr": 0.5, "fine_tune": fine_tuning}}
     arena.run(fine_tune, parameters, **{**FILES[fine_tune], **OUTPUTS})
     before = build_classifier(
         load_backbone(arena.file("models/backbone.safetensors")), load_head(arena.file("models/head.safetensors"))

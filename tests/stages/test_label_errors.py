@@ -32,5 +32,5 @@ def test_the_same_inputs_give_the_same_bytes(arena: Arena):
 
 def test_features_of_other_images_are_one_line(arena: Arena):
     other = {**FILES[label_errors], **OUTPUTS, "features": "data/features/val.npz"}
-    with pytest.raises(DataError, match=r"val\.npz: not of the images of .*train\.npz; run embed again"):
+    with pytest.raises(DataError, match=r"val\.npz: not of the images of .*train; run embed again"):
         arena.run(label_errors, **other)

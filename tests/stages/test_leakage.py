@@ -42,12 +42,13 @@ def right_answers(arena) -> np.ndarray:
 def plant(arena, copies: dict[int, int]) -> dict[str, str]:
     """Put training images into a copy of the test split: test place -> training place. Returns changed options."""
     train, test = load_split(arena.file("data/splits/train.npz")), load_split(arena.file("data/splits/test.npz"))
-    images = test.images.copy()
+    assert isinstance(train.images, np.ndarray)
+    images = np.array(test.images)
     images[list(copies)] = train.images[list(copies.values())]
-    shutil.copytree(arena.file("data/splits"), arena.file("planted"), dirs_exist_ok=True)
-    save_split(arena.file("planted/test.npz"), replace(test, images=images))
-    arena.run(resize, split="planted/test.npz", resized="planted_pixels")
-    return {**FILES[leakage], **OUTPUTS, "splits": "planted", "test": "planted_pixels"}
+    shutil.copytree(arena.file("data/resized"), arena.file("planted"), dirs_exist_ok=True)
+    save_split(arena.file("planted.npz"), replace(test, images=images))
+    arena.run(resize, split="planted.npz", resized="planted/test")
+    return {**FILES[leakage], **OUTPUTS, "resized": "planted"}
 
 
 def test_tables_and_metrics_agree_on_real_digits(arena):
@@ -72,7 +73,7 @@ def test_planted_equal_images_are_named_and_left_out(arena):
     assert metrics["accuracy"] == pytest.approx(right.mean())
     assert metrics["accuracy_without"] == pytest.approx(kept.mean())
     assert metrics["accuracy_on_affected"] == pytest.approx(right[[4, 9, 20]].mean())
-    train, test = load_split(arena.file("data/splits/train.npz")), load_split(arena.file("planted/test.npz"))
+    train, test = load_split(arena.file("data/splits/train.npz")), load_split(arena.file("planted.npz"))
     rows = [row for row in table_of(arena) if (row["split_a"], row["split_b"]) == ("train", "test")]
     expected = sorted((int(train.positions[i]), int(test.positions[j])) for j, i in {4: 7, 9: 7, 20: 30}.items())
     assert sorted((int(row["position_a"]), int(row["position_b"])) for row in rows) == expected
@@ -107,12 +108,12 @@ def test_the_same_inputs_give_the_same_bytes(arena):
 
 def test_test_features_are_those_that_embed_would_write(arena):
     """Or similarities across splits would compare different things."""
-    for name in ("splits", "features"):
+    for name in ("resized", "features"):
         shutil.copytree(arena.file(f"data/{name}"), arena.file(f"twice/{name}"), dirs_exist_ok=True)
-    shutil.copy(arena.file("data/splits/test.npz"), arena.file("twice/splits/val.npz"))
+    shutil.copytree(arena.file("data/resized/test"), arena.file("twice/resized/val"), dirs_exist_ok=True)
     outputs = {"train_features": "twice/f.npz", "val_features": "twice/features/val.npz"}
     arena.run(embed, **{**FILES[embed], "val": "data/resized/test", **outputs})
-    options = {"splits": "twice/splits", "features": "twice/features"}
+    options = {"resized": "twice/resized", "features": "twice/features"}
     arena.run(leakage, strict(arena), **{**FILES[leakage], **OUTPUTS, **options})
     rows = [row for row in table_of(arena) if (row["split_a"], row["split_b"]) == ("val", "test")]
     assert [row["position_a"] for row in rows] == [row["position_b"] for row in rows]

@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from stages import robustness
+from tests.splits import split_of
 from tests.stages.conftest import CLASSES, FILES, files_in, outputs_in
 from transfer.data.resize import open_resized
-from transfer.data.splits import Split, load_split, save_split, stratified_positions
+from transfer.data.resizing import save_resized
+from transfer.data.splits import load_split
+from transfer.data.stratified import stratified_positions
 from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from transfer.network.classifier import ModelCard, load_model, save_model
 from transfer.network.images import Images
@@ -52,7 +55,7 @@ def test_clean_accuracy_is_that_on_the_resized_cache_of_the_same_images(arena):
 
 
 def test_every_accuracy_is_that_of_the_corrupted_then_upscaled_images(arena):
-    split, chosen, metrics = load_split(arena.file("data/splits/test.npz")), chosen_of(arena, 20), metrics_of(arena)
+    split, chosen, metrics = open_resized(arena.file("data/resized/test")), chosen_of(arena, 20), metrics_of(arena)
     found = []
     for name, strength in product(CORRUPTIONS, STRENGTHS):
         small = corrupted(split.images[chosen], name, strength, 0)
@@ -96,12 +99,12 @@ def test_more_images_than_there_are_means_all_of_them(arena):
 
 @pytest.mark.parametrize("images", [1, 2, 9])
 def test_a_class_with_one_image_or_none_is_no_obstacle(arena, images: int):
-    split = load_split(arena.file("data/splits/test.npz"))
+    split = open_resized(arena.file("data/resized/test"))
     kept = np.concatenate([np.flatnonzero(split.labels == 0), np.flatnonzero(split.labels == 2)[:1]])
-    few = Split(split.images[kept], split.labels[kept], split.positions[kept], split.classes)
-    save_split(arena.file("few.npz"), few)
+    few = split_of(split.images[kept], split.labels[kept], split.classes)
+    save_resized(arena.file("few"), few, 40, "cubic", "crop")
     parameters = with_robustness(arena, images=images)
-    arena.run(robustness, parameters, **{**FILES[robustness], **OUTPUTS, "test": "few.npz"})
+    arena.run(robustness, parameters, **{**FILES[robustness], **OUTPUTS, "test": "few"})
     metrics = metrics_of(arena, "rm.json")
     assert metrics["images"] == images
     assert metrics["clean_accuracy"] * images == pytest.approx(round(metrics["clean_accuracy"] * images))

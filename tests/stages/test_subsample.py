@@ -9,7 +9,7 @@ from stages import subsample
 from tests.stages.conftest import FILES, Arena
 from transfer.data.splits import load_split
 from transfer.runtime.errors import DataError, ParameterError
-from transfer.sources.cifar import load_images
+from transfer.sources.images import load_images
 
 
 def again(arena: Arena, name: str, seed: int = 0, **changes: object) -> None:
@@ -21,7 +21,8 @@ def again(arena: Arena, name: str, seed: int = 0, **changes: object) -> None:
 def test_splits_have_the_sizes_asked_for_with_every_class_in_proportion(arena):
     metrics = json.loads(arena.file("metrics/subsample.json").read_text())
     assert [metrics[name]["images"] for name in ("train", "val", "test")] == [45, 15, 30]
-    available = np.bincount(load_images(arena.file("data/raw/images.npz"))[0].labels)
+    whole, _ = load_images(arena.file("data/raw/images.npz"))
+    available = np.bincount(whole.labels[whole.parts == "train"])
     for split in ("train", "val"):
         counts = np.array(list(metrics[split]["per_class"].values()))
         proportion = counts.sum() * available / available.sum()
@@ -29,16 +30,22 @@ def test_splits_have_the_sizes_asked_for_with_every_class_in_proportion(arena):
 
 
 def test_images_are_those_at_the_positions_and_no_image_is_in_two_splits(arena):
-    whole, test_images, classes = load_images(arena.file("data/raw/images.npz"))
+    images, _ = load_images(arena.file("data/raw/images.npz"))
+    whole, test_images = (images.take(np.flatnonzero(images.parts == part)) for part in ("train", "test"))
     train, val = load_split(arena.file("data/splits/train.npz")), load_split(arena.file("data/splits/val.npz"))
+    assert isinstance(whole.images, np.ndarray)
+    assert isinstance(test_images.images, np.ndarray)
     for split in (train, val):
         np.testing.assert_array_equal(split.images, whole.images[split.positions])
         np.testing.assert_array_equal(split.labels, whole.labels[split.positions])
-        assert split.classes == classes
+        assert split.classes == images.classes
     assert not set(train.positions) & set(val.positions)
     test = load_split(arena.file("data/splits/test.npz"))
-    np.testing.assert_array_equal(test.images, test_images.images)
-    np.testing.assert_array_equal(test.positions, np.arange(30))
+    np.testing.assert_array_equal(test.images, test_images.images[test.positions])
+    np.testing.assert_array_equal(np.sort(test.positions), np.arange(30))
+    for split in (train, val, test):
+        order = list(zip(split.labels, split.positions, strict=True))
+        assert order == sorted(order), "by class, then in the source's order"
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_images(arena):

@@ -1,6 +1,7 @@
 """Classes by name and by number, and how often each was taken for which."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,23 @@ def class_labels(names: Sequence[str], classes: Sequence[str], parameter: str) -
     if twice := [name for name in names if names.count(name) > 1]:
         raise ParameterError(f"{parameter}: {twice[0]!r} is named twice; name each class once")
     return [classes.index(name) for name in names]
+
+
+def known_labels(names: Sequence[str], classes: Sequence[str], parameter: str) -> list[int]:
+    """The labels of those of the names that are classes here: a list may be written for several data sets.
+
+    Raises ParameterError for a name that is not there but resembles a class, or one that is there twice.
+    """
+    for name in names:
+        if name not in classes and (close := get_close_matches(name, classes, 1)):
+            raise ParameterError(f"{parameter}: no class {name!r}; did you mean {close[0]!r}?")
+    return class_labels([name for name in names if name in classes], classes, parameter)
+
+
+def known_pairs(pairs: Sequence[Sequence[str]], classes: Sequence[str], parameter: str) -> list[tuple[int, int]]:
+    """The pairs of which both names are classes here, as labels. Raises ParameterError as `known_labels`."""
+    labels = [known_labels(pair, classes, parameter) for pair in pairs]
+    return [(pair[0], pair[1]) for pair in labels if len(pair) == 2]
 
 
 def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

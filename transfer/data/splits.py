@@ -1,88 +1,26 @@
-"""Stratified splits, exact to the image, and the files that hold them."""
+"""The files that hold train, val and test."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from transfer.runtime.errors import DataError
-from transfer.runtime.files import open_arrays, write_arrays
+from transfer.sources.images import ImageSet, load_images, save_images
 
 
-@dataclass(frozen=True)
-class Split:
-    """Part of a data set.
+@dataclass(frozen=True, kw_only=True)
+class Split(ImageSet):
+    """Part of a data set; positions (N,) int64 are each image's place in the order of its source's own part."""
 
-    images (N, 32, 32, 3) uint8 RGB; labels (N,) uint8; positions (N,) int64, each image's place in
-    the official order of its archive part; `classes[label]` is a label's name.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
     positions: np.ndarray
-    classes: tuple[str, ...]
 
 
 def save_split(path: Path, split: Split) -> None:
     """Write a split as .npz."""
-    write_arrays(
-        path,
-        classes=np.array(split.classes),
-        images=split.images,
-        labels=split.labels,
-        positions=split.positions,
-    )
+    save_images(path, split)
 
 
 def load_split(path: Path) -> Split:
-    """Read a split, pixels included."""
-    with open_arrays(path, "classes", "images", "labels", "positions") as arrays:
-        return Split(arrays["images"], arrays["labels"], arrays["positions"], tuple(map(str, arrays["classes"])))
-
-
-def quotas(counts: np.ndarray, size: int, taken: np.ndarray) -> np.ndarray:
-    """Share `size` images among classes of `counts` images: proportional, exact in sum.
-
-    Largest remainders get the images left over by rounding down, among classes that have more than
-    those `taken` already; ties go to the class of which the fewest for its size are taken, then to
-    the lower label. So a later set gets less of what an earlier one had too much of, and two sets
-    together can be all images.
-    scikit-learn's stratified split is not used because it refuses requests that leave out, or take,
-    fewer images than there are classes.
-    """
-    total = counts.sum()
-    # In whole numbers: rounding of fractions would tell equal remainders apart.
-    share, remainder = np.divmod(size * counts, total)
-    ahead = taken * total - taken.sum() * counts
-    order = np.lexsort((ahead, -remainder, taken + share >= counts))
-    share[order[: size - share.sum()]] += 1
-    return share
-
-
-def stratified_positions(labels: np.ndarray, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
-    """Draw disjoint sets of `sizes` positions, each with every class in proportion to `labels`.
-
-    Each set is sorted and depends only on the seed and the sizes up to its own: with the validation
-    set drawn first, it stays the same images however large a training set follows.
-
-    Raises DataError if more images are asked, in all or of a class, than there are.
-    """
-    counts = np.bincount(labels)
-    if sum(sizes) > len(labels):
-        raise DataError(f"{sum(sizes)} images asked of {len(labels)} there are ({counts.tolist()} a class)")
-    ordered = [
-        np.random.default_rng([seed, label]).permutation(np.flatnonzero(labels == label))
-        for label in range(len(counts))
-    ]
-    taken = np.zeros_like(counts)
-    sets = []
-    for size in sizes:
-        share = quotas(counts, size, taken)
-        if (short := np.flatnonzero(taken + share > counts)).size:
-            label = short[0]
-            raise DataError(f"{taken[label] + share[label]} images asked of class {label}, which has {counts[label]}")
-        chosen = [order[start : start + n] for order, start, n in zip(ordered, taken, share, strict=True)]
-        sets.append(np.sort(np.concatenate(chosen)))
-        taken += share
-    return sets
+    """Read a split; encoded images are decoded one by one when they are asked for."""
+    images, more = load_images(path, "positions")
+    return Split(**{one.name: getattr(images, one.name) for one in fields(images)}, positions=more["positions"])

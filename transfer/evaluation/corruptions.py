@@ -2,7 +2,7 @@
 
 The idea, and most of the kinds, are those of Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to
 Common Corruptions and Perturbations" (ICLR 2019). The strengths are our own, fewer and wider apart than their
-CIFAR-10-C's. They are meant for images of 32 pixels before any upscaling, since it is the camera that is bad.
+CIFAR-10-C's. They are meant for images before any upscaling, since it is the camera that is bad.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,8 @@ def _noise(image: np.ndarray, deviation: float, generator: np.random.Generator) 
     return _rounded(image + deviation * generator.standard_normal(image.shape))
 
 
-def _blur(image: np.ndarray, sigma_px: float, _: np.random.Generator) -> np.ndarray:
+def _blur(image: np.ndarray, sigma_of_32: float, _: np.random.Generator) -> np.ndarray:
+    sigma_px = sigma_of_32 * min(image.shape[:2]) / 32
     return cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT_101)
 
 

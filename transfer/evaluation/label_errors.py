@@ -8,7 +8,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from transfer.data.splits import Split
+from transfer.data.resize import Resized
 from transfer.runtime.errors import DataError
 
 LOWEST_GIVEN = 0.01
@@ -50,7 +50,7 @@ def accuracy_without(places: np.ndarray, probabilities: np.ndarray, labels: np.n
 
 
 def suspect_rows(
-    probabilities: np.ndarray, split: Split, places: np.ndarray, suggested: np.ndarray
+    probabilities: np.ndarray, split: Resized, places: np.ndarray, suggested: np.ndarray
 ) -> list[dict[str, Any]]:
     """What `suspects` found in a split, by the classes' names and the images' positions in the archive."""
     return [

@@ -59,7 +59,7 @@ def colour_histograms(images: np.ndarray, bins: int) -> np.ndarray:
 
 def enlarge(images: np.ndarray, size_px: int, interpolation: str) -> np.ndarray:
     """Images (N, H, W, 3) uint8 as the resize stage makes them: (N, size_px, size_px, 3) uint8."""
-    return np.stack([resized(image, size_px, interpolation) for image in images])
+    return np.stack([resized(image, size_px, interpolation, "stretch") for image in images])
 
 
 def sharpness(images: np.ndarray) -> float:

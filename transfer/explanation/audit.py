@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from transfer.data.splits import stratified_positions
+from transfer.data.stratified import stratified_positions
 from transfer.explanation.objects import BLUR
 from transfer.network.classifier import Classifier
 

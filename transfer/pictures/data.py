@@ -108,7 +108,7 @@ def interpolation_sheet(
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, 3.6]).flat
     axes = upper.subplots(len(images), len(measured) + 1, squeeze=False)
     for places, image in zip(axes, images, strict=True):
-        views = [image, *(resized(image, size_px, name) for name in measured)]
+        views = [image, *(resized(image, size_px, name, "stretch") for name in measured)]
         for place, view in zip(places, views, strict=True):
             show_pixels(place, middle(view))
     for place, text in zip(axes[0], [f"original ({images.shape[1]} px)", *measured], strict=True):

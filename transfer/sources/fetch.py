@@ -1,5 +1,7 @@
 """Bring a file from an address to this machine, in pieces if the line drops."""
 
+import errno
+import glob
 import hashlib
 import http.client
 import os
@@ -57,6 +59,33 @@ def fetch(address: str, keep: Path, timeout_s: float) -> Path:
         raise DownloadError(f"{address}: leads to something that is no address ({error}); check it") from None
 
 
+def expand(address: str) -> list[str]:
+    """The addresses that a pattern with *, ? or [ matches, sorted; an address without one is itself.
+
+    Raises DownloadError if there is none.
+    """
+    scheme = urlsplit(address).scheme
+    if scheme in ("http", "https") or not re.search(r"[*?\[]", address):
+        return [address]
+    import fsspec
+
+    if scheme in ("", "file"):
+        found = glob.glob(str(Path(address.removeprefix("file://")).expanduser()), recursive=True)  # noqa: PTH207
+    else:
+        try:
+            filesystem, pattern = fsspec.url_to_fs(address)
+            found = [str(filesystem.unstrip_protocol(path)) for path in filesystem.glob(pattern)]
+        except Exception as error:  # of any backend
+            raise DownloadError(f"{address}: not listed ({_one_line(error)}); check address and credentials") from None
+    if not found:
+        raise DownloadError(f"{address}: no such file; check the pattern")
+    return sorted(found)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _masked(address: str) -> str:
     """The address without what stands between its // and an @."""
     return re.sub(r"^([a-z][a-z0-9+.-]*:)?//[^/?#]*@", r"\1//***@", address, flags=re.IGNORECASE)
@@ -101,8 +130,14 @@ def _fetch_other(address: str, keep: Path) -> Path:
     try:
         filesystem, path = fsspec.url_to_fs(address)
         filesystem.get_file(path, str(target))
-    except (ValueError, ImportError, FileNotFoundError) as error:
-        raise DownloadError(f"{address}: {error}; give an https, file or local address") from None
+    except (MemoryError, *BROKEN):
+        raise
+    except Exception as error:  # each backend has its own
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
+        raise DownloadError(
+            f"{address}: {_one_line(error)}; check address and credentials, or give a local path"
+        ) from None
     return target
 
 

@@ -1,10 +1,12 @@
 """Label errors: planted ones are found and nothing else, thresholds by a loop, no suspects at all."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from transfer.data.splits import Split
+from tests.splits import split_of
 from transfer.evaluation.label_errors import (
     SUSPECT_COLUMNS,
     accuracy_without,
@@ -81,7 +83,7 @@ def test_accuracy_without_suspects():
 
 
 def test_rows_name_classes_and_positions():
-    split = Split(np.zeros((2, 1, 1, 3), np.uint8), np.array([2, 0], np.uint8), np.array([70, 80]), CLASSES)
+    split: Any = split_of(np.zeros((2, 1, 1, 3), np.uint8), [2, 0], CLASSES, [70, 80])
     probabilities = np.array([[0.2, 0.7, 0.1], [0.005, 0.005, 0.99]])
     (row,) = suspect_rows(probabilities, split, np.array([1]), np.array([2]))
     assert tuple(row) == SUSPECT_COLUMNS

@@ -34,7 +34,15 @@ def scores(f1: float, low: float, high: float) -> dict[str, float]:
 
 
 METRICS: dict[str, Any] = {
-    "download": {"official_pixels": True, "train_images": 50000, "test_images": 10000, "classes": 4},
+    "download": {
+        "kind": "a CIFAR binary archive",
+        "official_pixels": True,
+        "images": 60000,
+        "train_images": 50000,
+        "test_images": 10000,
+        "classes": 4,
+        "damaged_images": 0,
+    },
     "backbone": {"name": "resnet18", "weights": "IMAGENET1K_V1", "published": True, "sha256": "ab" * 32},
     "subsample": {
         split: {"images": images, "per_class": dict.fromkeys(CLASSES, images // 4), "positions_sha256": digit * 64}

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import lzma
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,12 +30,11 @@ from transfer.sources.cifar import (
     OFFICIAL_CLASSES,
     RECORD_BYTES,
     TEST,
-    Archive,
-    load_images,
+    image_set,
     read_archive,
-    save_images,
     write_archive,
 )
+from transfer.sources.images import load_images, save_images
 
 ORIGINAL = Path(os.environ.get("CIFAR10_ARCHIVE", "not given"))
 
@@ -167,22 +167,56 @@ def test_the_canonical_file_is_the_same_for_every_packing_and_order(tmp_path: Pa
     ]
     digests = set()
     for content in contents:
-        save_images(tmp_path / "images.npz", read_archive(written(tmp_path, content)))
+        save_images(tmp_path / "images.npz", image_set(read_archive(written(tmp_path, content))))
         digests.add(hashlib.sha256((tmp_path / "images.npz").read_bytes()).hexdigest())
     assert len(digests) == 1
 
 
 def test_the_canonical_file_is_another_for_another_pixel(tmp_path: Path) -> None:
     archive = read_archive(written(tmp_path, tar_of(in_folder(members()))))
-    save_images(tmp_path / "first.npz", archive)
+    save_images(tmp_path / "first.npz", image_set(archive))
     archive.test.images[-1, -1, -1, -1] ^= 1
-    save_images(tmp_path / "second.npz", archive)
+    save_images(tmp_path / "second.npz", image_set(archive))
     assert sha256_of(tmp_path / "first.npz") != sha256_of(tmp_path / "second.npz")
 
 
 def test_the_canonical_file_comes_back_the_same(tmp_path: Path) -> None:
-    save_images(tmp_path / "images.npz", read_archive(written(tmp_path, tar_of(in_folder(members())))))
-    assert_is_the_data(Archive(*load_images(tmp_path / "images.npz"), official=False))
+    images = image_set(read_archive(written(tmp_path, tar_of(in_folder(members())))))
+    save_images(tmp_path / "images.npz", images)
+    loaded, _ = load_images(tmp_path / "images.npz")
+    for name, value in vars(images).items():
+        np.testing.assert_array_equal(value, getattr(loaded, name), name)
+    assert loaded.parts.tolist() == ["train"] * 5 + ["test"] * 2
+    assert loaded.thumbnail_px == 32
+
+
+@pytest.mark.parametrize(("labels", "classes", "expected"), [("fine", 3, [2, 0, 1]), ("coarse", 2, [1, 0, 0])])
+def test_cifar_100_has_two_labels_per_record(tmp_path: Path, labels: str, classes: int, expected: list[int]) -> None:
+    pixels = [bytes(range(shade, shade + 4)) * 768 for shade in range(3)]
+    train = b"".join(bytes(pair) + each for pair, each in zip([(1, 2), (0, 0), (0, 1)], pixels, strict=True))
+    content = {
+        "train.bin": train,
+        "test.bin": bytes([0, 1]) + pixels[0],
+        "fine_label_names.txt": b"bee\nbeetle\ntulip\n",
+        "coarse_label_names.txt": b"insects\nflowers\n",
+    }
+    archive = read_archive(written(tmp_path, tar_of(in_folder(content))), labels)
+    assert (archive.train.labels.tolist(), len(archive.classes)) == (expected, classes)
+    assert archive.train.images[:, 0, 0, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_an_extracted_folder_and_a_zip_are_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "data"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in in_folder(members()).items():
+                archive.writestr(name, content)
+    else:
+        for name, content in in_folder(members()).items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(content)
+    assert_is_the_data(read_archive(path))
 
 
 @pytest.mark.skipif(not ORIGINAL.exists(), reason="CIFAR10_ARCHIVE names no archive of CIFAR-10")

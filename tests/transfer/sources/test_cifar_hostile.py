@@ -27,12 +27,12 @@ from transfer.sources.cifar import (
     CLASSES,
     FOLDER,
     LARGEST_CLASS_LIST_BYTES,
-    LARGEST_HEADERS_BYTES,
     LARGEST_MEMBER_BYTES,
     TEST,
     Archive,
     read_archive,
 )
+from transfer.sources.tars import LARGEST_HEADERS_BYTES
 
 
 @pytest.mark.parametrize("prefix", ["../../", "{folder}/absolute/", "", "./a/../", "//"])

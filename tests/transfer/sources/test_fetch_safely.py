@@ -96,7 +96,7 @@ def test_an_address_of_another_scheme_goes_through_fsspec(tmp_path: Path) -> Non
     with fsspec.open("memory://images/archive.tar.gz", "wb") as stream:
         stream.write(BODY)  # pyright: ignore[reportAttributeAccessIssue]
     assert get("memory://images/archive.tar.gz", tmp_path / "keep") == BODY
-    assert "give an https, file or local address" in refusal("memory://images/none", tmp_path / "keep")
+    assert "check address and credentials, or give a local path" in refusal("memory://images/none", tmp_path / "keep")
 
 
 @pytest.mark.usefixtures("trusted")

@@ -1,0 +1,173 @@
+"""Which images are trained on, validated on and tested: what a source says is respected, the rest is drawn."""
+
+import warnings
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import numpy as np
+
+from transfer.data.splits import Split
+from transfer.data.stratified import stratified_positions
+from transfer.runtime.errors import DataError
+from transfer.sources.images import ImageSet
+
+TEST_SHARE = 0.2  # where neither source nor parameters say
+FEWEST = {"train": 2, "val": 1, "test": 1}  # images of a class in each split
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Counts, or shares below 1: of val in train_size, of test in all images. None: all there are."""
+
+    train: int | None
+    val: float
+    test: float | None
+    rare_classes: Literal["error", "leave_out"]
+
+
+def draw_splits(images: ImageSet, sizes: Sizes, seed: int) -> dict[str, Split]:
+    """train, val and test, each sorted by class and then in the source's order.
+
+    Drawn splits have every class in proportion; counts are exact unless images belong to groups, which are never
+    divided. Raises DataError for more images than there are, a group on both sides, or a class too rare to split.
+    """
+    _check_groups(images, sizes)
+    images = _without_rare(images, sizes.rare_classes)
+    pools = {part: np.flatnonzero(images.parts == part) for part in ("train", "val", "test", "")}
+    rest = np.sort(np.concatenate([pools["train"], pools[""]]))
+    if len(pools["test"]):
+        test_pool, test = pools["test"], _some(images, pools["test"], sizes.test, "subsample.test_size", seed)
+    else:
+        wanted = TEST_SHARE if sizes.test is None else sizes.test
+        test_pool, (test, rest) = rest, _divide(images, rest, wanted, "subsample.test_size", seed)
+    if len(pools["val"]):
+        val_pool, val = pools["val"], pools["val"]
+        train = _some(images, rest, sizes.train and sizes.train - len(val), "subsample.train_size", seed)
+    else:
+        val_pool, (val, train) = rest, _train_and_val(images, rest, sizes, seed)
+    chosen = {"train": (rest, train), "val": (val_pool, val), "test": (test_pool, test)}
+    splits = {name: _split(images, pool, positions) for name, (pool, positions) in chosen.items()}
+    _check_classes(splits)
+    return splits
+
+
+def _split(images: ImageSet, pool: np.ndarray, positions: np.ndarray) -> Split:
+    positions = positions[np.argsort(images.labels[positions], kind="stable")]
+    part = images.take(positions)
+    known = {one.name: getattr(part, one.name) for one in fields(part)}
+    return Split(**known, positions=np.searchsorted(pool, positions).astype(np.int64))
+
+
+def _train_and_val(images: ImageSet, pool: np.ndarray, sizes: Sizes, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    total = len(pool) if sizes.train is None else sizes.train
+    count = sizes.val if sizes.val >= 1 else max(round(sizes.val * total), 1)
+    if _grouped(images, pool):
+        return _divide(images, pool, count / len(pool), "subsample.val_size", seed)
+    try:  # Validation first: its images stay the same however many are trained on.
+        val, train = stratified_positions(images.labels[pool], [int(count), total - int(count)], seed)
+    except DataError as error:
+        raise DataError(f"subsample.train_size = {sizes.train}: {error}; ask for fewer, or set null for all") from None
+    return pool[val], pool[train]
+
+
+def _some(images: ImageSet, pool: np.ndarray, size: float | None, parameter: str, seed: int) -> np.ndarray:
+    """So many or such a share of the pool, every class in proportion."""
+    if size is None:
+        return pool
+    return _divide(images, pool, size, parameter, seed)[0]
+
+
+def _divide(
+    images: ImageSet, pool: np.ndarray, size: float, parameter: str, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A part of so many images, or such a share, and the rest."""
+    count = int(size) if size >= 1 else max(round(size * len(pool)), 1)
+    if _grouped(images, pool):
+        return _divide_groups(images, pool, count, parameter, seed)
+    try:
+        (part,) = stratified_positions(images.labels[pool], [count], seed)
+    except DataError as error:
+        raise DataError(f"{parameter} = {size:g}: {error}; ask for fewer") from None
+    return pool[part], np.delete(pool, part)
+
+
+def _grouped(images: ImageSet, pool: np.ndarray) -> bool:
+    return bool((images.groups[pool] != "").any())
+
+
+def _divide_groups(
+    images: ImageSet, pool: np.ndarray, count: int, parameter: str, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whole groups with about `count` images: the fold of scikit-learn's stratified ones whose size is nearest."""
+    from sklearn.model_selection import StratifiedGroupKFold  # half a second that few data sets need
+
+    groups = images.groups[pool].astype(object)
+    alone = groups == ""
+    groups[alone] = [f"\0{position}" for position in pool[alone]]  # no group: one of its own
+    folds, there = max(round(len(pool) / count), 2), len(set(groups))
+    if there < folds:
+        raise DataError(f"{parameter}: {there} groups cannot be divided into {folds} parts; ask for a larger share")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes rarer than folds, which are counted later
+        drawn = list(
+            StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32).split(
+                pool, images.labels[pool], groups
+            )
+        )
+    rest, part = min(drawn, key=lambda fold: abs(len(fold[1]) - count))
+    return pool[part], pool[rest]
+
+
+def _check_groups(images: ImageSet, sizes: Sizes) -> None:
+    """Groups cannot be kept together if the source itself puts one on both sides, or an exact count is asked."""
+    if sizes.train is not None and (images.groups != "").any():
+        raise DataError(
+            f"subsample.train_size = {sizes.train}: images belong to groups, which are not divided; set null"
+        )
+    side = np.where(images.parts == "test", "test", np.where(images.parts == "val", "val", "train"))
+    if not (images.parts != "").any():
+        return
+    of_group: dict[str, str] = {}
+    for group, where in zip(images.groups.tolist(), side.tolist(), strict=True):
+        if group and of_group.setdefault(group, where) != where:
+            raise DataError(f"group {group!r} is in {of_group[group]} and in {where}; give each group to one split")
+
+
+def _without_rare(images: ImageSet, rare_classes: str) -> ImageSet:
+    """The set without the classes that cannot be in every split, or an error that names the first."""
+    given = [part for part in FEWEST if (images.parts == part).any()]
+    drawn = sum(count for part, count in FEWEST.items() if part not in given or part == "train")
+    counts = {part: np.bincount(images.labels[images.parts == part], minlength=len(images.classes)) for part in given}
+    counts["train"] = np.bincount(images.labels, minlength=len(images.classes)) - sum(
+        (counts[part] for part in ("val", "test") if part in counts), start=np.zeros(len(images.classes), int)
+    )
+    need = {part: FEWEST[part] if part != "train" else drawn for part in counts}
+    rare = [label for label in range(len(images.classes)) if any(counts[part][label] < need[part] for part in need)]
+    if not rare:
+        return images
+    if rare_classes == "error":
+        label = rare[0]
+        there = ", ".join(f"{counts[part][label]} {part} images" for part in counts)
+        least = ", ".join(f"{need[part]} {part}" for part in need)
+        more = f"; {len(rare) - 1} more classes are as rare" if len(rare) > 1 else ""
+        raise DataError(
+            f"class {images.classes[label]!r} has {there}, at least {least} are needed{more}; "
+            "add images, or set subsample.rare_classes to leave_out"
+        )
+    kept = [label for label in range(len(images.classes)) if label not in rare]
+    if len(kept) < 2:
+        raise DataError(f"subsample.rare_classes = leave_out: {len(kept)} classes are left; add images")
+    new = np.full(len(images.classes), -1)
+    new[kept] = range(len(kept))
+    part = images.take(np.flatnonzero(np.isin(images.labels, kept)))
+    return replace(part, labels=new[part.labels], classes=tuple(images.classes[label] for label in kept))
+
+
+def _check_classes(splits: dict[str, Split]) -> None:
+    for name, split in splits.items():
+        counts = np.bincount(split.labels, minlength=len(split.classes))
+        if (few := np.flatnonzero(counts < FEWEST[name])).size:
+            raise DataError(
+                f"class {split.classes[few[0]]!r} gets {counts[few[0]]} {name} images of {len(split.labels)}; "
+                f"make subsample.{'val' if name == 'val' else name}_size larger"
+            )

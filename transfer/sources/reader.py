@@ -1,0 +1,137 @@
+"""Whatever an address leads to, recognised by looking, as one canonical file."""
+
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from transfer.runtime.errors import ArchiveError, DownloadError
+from transfer.runtime.files import sha256_of
+from transfer.sources.cifar import Archive, is_cifar, read_archive
+from transfer.sources.fetch import expand, fetch
+from transfer.sources.items import Listing
+from transfer.sources.members import open_members
+from transfer.sources.table import Columns, is_table, list_tables
+from transfer.sources.tars import DAMAGED, BoundedStream, open_tar
+from transfer.sources.tree import is_image, list_tree
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the images come from, and how they are labelled where that is not said by folders."""
+
+    address: str
+    sha256: str | None
+    columns: Columns
+    cifar100_labels: str
+    state: Path  # a folder for what is fetched
+    timeout_s: float
+
+
+@contextmanager
+def open_source(source: Source) -> Iterator[Archive | Listing]:
+    """What the address leads to: an archive in a CIFAR layout, or a list of images that are read one by one.
+
+    Raises DownloadError, ArchiveError or DataError.
+    """
+    address = source.address
+    if is_table(address) or _tables_in(address):
+        yield _tables(source)
+        return
+    local = _local_folder(address)
+    if local is None:
+        local = fetch(address, source.state, source.timeout_s)
+    if _is_cifar(local):
+        yield _cifar(source, local)
+        return
+    _check_digest(source, local)
+    with open_members(local, source.state) as members:
+        yield list_tree(members, address)
+
+
+def _local_folder(address: str) -> Path | None:
+    if urlsplit(address).scheme not in ("", "file"):
+        return None
+    path = Path(unquote(address.removeprefix("file://")) if address.startswith("file://") else address).expanduser()
+    return path if path.is_dir() else None
+
+
+def _tables_in(address: str) -> bool:
+    folder = _local_folder(address)
+    return folder is not None and any(folder.glob("*.parquet"))
+
+
+def _tables(source: Source) -> Listing:
+    address = source.address.rstrip("/") + "/*.parquet" if _tables_in(source.address) else source.address
+    addresses = expand(address)
+    if len(addresses) > 1 and source.sha256 is not None:
+        raise DownloadError(f"{address}: {len(addresses)} files have no one digest; set download.sha256 to null")
+    tables = [(one, fetch(one, source.state, source.timeout_s)) for one in addresses]
+    for _, path in tables:
+        _check_digest(source, path)
+    return list_tables(tables, source.columns, lambda one: fetch(one, source.state, source.timeout_s))
+
+
+def _check_digest(source: Source, local: Path) -> None:
+    if source.sha256 is None:
+        return
+    if local.is_dir():
+        raise DownloadError(f"{source.address}: a folder has no one digest; set download.sha256 to null")
+    if (actual := sha256_of(local)) != source.sha256:
+        _forget(source, local)
+        raise DownloadError(
+            f"{source.address}: SHA-256 is {actual}, download.sha256 is {source.sha256}; "
+            "if these are your own images, set that digest, or null for none"
+        )
+
+
+def _forget(source: Source, local: Path) -> None:
+    """Delete what was fetched and is wrong, or the next try would find it complete."""
+    if local.is_relative_to(source.state):
+        local.unlink()
+
+
+def _cifar(source: Source, local: Path) -> Archive:
+    actual = None if local.is_dir() else sha256_of(local)
+    unexpected = f"{source.address}: SHA-256 is {actual}, download.sha256 is {source.sha256}"
+    try:
+        archive = read_archive(local, source.cifar100_labels)
+    except ArchiveError as error:
+        _forget(source, local)
+        if source.sha256 in (None, actual) or local.is_dir():
+            raise
+        raise DownloadError(f"{unexpected}, and it is not CIFAR-10: {error}") from None
+    if not archive.official:
+        if local.is_dir():
+            _check_digest(source, local)
+        elif source.sha256 not in (None, actual):
+            _forget(source, local)
+            raise DownloadError(
+                f"{unexpected}, and its images are not CIFAR-10's; if they are yours, set that digest, or null for none"
+            )
+    return archive
+
+
+def _is_cifar(path: Path) -> bool:
+    """Whether the first file of a known kind belongs to a CIFAR layout, or nothing else can be made of the whole."""
+    if path.is_dir():
+        names = [entry.name for folder in (path, *path.iterdir()) if folder.is_dir() for entry in folder.iterdir()]
+        return any(map(is_cifar, names)) and not any(map(is_image, names))
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return any(map(is_cifar, archive.namelist()))
+    try:
+        with open_tar(path) as content, tarfile.open(fileobj=(bounded := BoundedStream(content)), mode="r|") as archive:
+            for member in archive:
+                if is_cifar(member.name):
+                    return True
+                if is_image(member.name):
+                    return False
+                bounded.left += member.size if member.isreg() else 0
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+    return True
