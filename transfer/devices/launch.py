@@ -26,7 +26,6 @@ from transfer.runtime.parameters import Group
 FOLDER = "TRANSFER_LAUNCHER"  # the variable that names the launcher's folder, of errors by rank, and FIRST
 FIRST = "first"  # the file with the first process's ID, to which signals are passed on
 TURN_S = 5  # longer than it takes to see that a process has ended, and to end the others
-LONGEST_END_S = 30
 
 Main = Callable[[Any, Namespace], None]
 
@@ -134,5 +133,4 @@ def _run_as_one_of_many(main: Main, values: Any, files: Namespace, parallel: boo
         # Any other error may only follow from another process's end: that process must leave first.
         if not isinstance(error, PipelineError | OSError | MemoryError | KeyboardInterrupt):
             time.sleep(TURN_S)
-        signal.alarm(LONGEST_END_S)  # for a library that waits for the others even now
         raise
