@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import re
 import ssl
 import time
@@ -17,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from tqdm import tqdm
 
 from transfer.runtime.errors import DownloadError
-from transfer.runtime.files import CHUNK_BYTES
+from transfer.runtime.files import CHUNK_BYTES, sync
 
 TRIES = 3
 FIRST_WAIT_S = 1.0  # doubled after each failed try
@@ -131,8 +130,8 @@ def _fetch_http(address: str, keep: Path, timeout_s: float) -> Path:
             stream.write(piece)
             progress.update(len(piece))
         stream.flush()
-        os.fsync(stream.fileno())
         have = stream.tell()
+    sync(partial)
     if total is not None and have != total:
         if have > total:
             partial.unlink()
