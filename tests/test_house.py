@@ -65,7 +65,7 @@ def test_an_arrow_back_is_found(path: str, line: str) -> None:
 def test_stages_holds_the_scripts_of_dvc_yaml_and_nothing_else() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     there = {path.name for path in (ROOT / "stages").iterdir() if path.name != "__pycache__"}
-    assert there == {f"{name}.py" for name in stages}
+    assert there == {"__init__.py", *(f"{name}.py" for name in stages)}
     for name, stage in stages.items():
         assert stage["cmd"].startswith(f"python -m stages.{name} "), name
         assert stage["cmd"].count(" --") <= MOST_OPTIONS, name

@@ -5,6 +5,7 @@ A stage script holds a model of its parameters, a `main(parameters, files)` and 
 
 import argparse
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -41,6 +42,8 @@ def run(
     # An experiment in a temporary workspace, which is deleted, keeps its state elsewhere.
     files.state = Path(os.environ.get("TRANSFER_STATE") or "state")
     signal.signal(signal.SIGTERM, _raise_interrupted)
+    gc.freeze()  # what was imported stays
+    gc.enable()
     started = time.monotonic()
     status, message = 0, ""
     try:
