@@ -6,7 +6,10 @@ from pathlib import Path
 
 from commands import demo
 from commands.revisions import experiments
-from tests.pipeline.workspace import git, stages_run
+from tests.documented import commands_of, missing
+from tests.pipeline.workspace import git
+
+RETURN = "git checkout --quiet . && dvc checkout --quiet"
 
 
 def typed(workspace: Path, line: str) -> str:
@@ -30,13 +33,13 @@ def test_a_newcomer_runs_the_demo_and_the_commands_that_it_names(tmp_path: Path)
     assert git(workspace, "status", "--porcelain") == ""
     assert (workspace / "report/report.html").is_file()
 
-    compare, idea, difference = demo.NEXT
-    assert f"B = {demo.EXPERIMENT}, test split: " in typed(workspace, compare)
-    assert stages_run(typed(workspace, idea)) == ["fine_tune"]
-    told = typed(workspace, difference)
-    assert "train.lr" in told
-    assert "val.accuracy" in told
+    for line in demo.NEXT:
+        typed(workspace, line)
+    typed(workspace, RETURN)
+    tutorial = commands_of((demo.ROOT / "docs/first-hour.md").read_text(encoding="utf-8"))[1:]  # it is there already
+    lost = {line: missing(output, typed(workspace, line)) for line, output in tutorial}
+    assert {line: lines for line, lines in lost.items() if lines} == {}
 
-    typed(workspace, "git checkout --quiet . && dvc checkout --quiet")
+    typed(workspace, RETURN)
     assert demo.main(workspace) == 0  # again, in the same place
     assert len(git(workspace, "log", "--format=%s").splitlines()) == 2
