@@ -1,5 +1,6 @@
 """Bring a file from an address to this machine, in pieces if the line drops."""
 
+import errno
 import hashlib
 import http.client
 import re
@@ -21,6 +22,7 @@ from transfer.runtime.files import CHUNK_BYTES, sync
 TRIES = 3
 FIRST_WAIT_S = 1.0  # doubled after each failed try
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+DISK_HERE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 BROKEN = (  # worth another try
     urllib.error.URLError,
     http.client.HTTPException,
@@ -100,8 +102,13 @@ def _fetch_other(address: str, keep: Path) -> Path:
     try:
         filesystem, path = fsspec.url_to_fs(address)
         filesystem.get_file(path, str(target))
-    except (ValueError, ImportError, FileNotFoundError) as error:
-        raise DownloadError(f"{address}: {error}; give an https, file or local address") from None
+    except Exception as error:  # each backend has errors of its own
+        if isinstance(error, OSError) and error.errno in DISK_HERE:
+            raise
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise DownloadError(
+            f"{address}: {told}; check its name, credentials and endpoint, or give an https, file or local address"
+        ) from None
     return target
 
 
