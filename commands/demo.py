@@ -21,6 +21,7 @@ from sklearn.datasets import load_digits
 
 from commands.entry_point import exit_with
 from commands.overrides import merge, read_recipe
+from commands.revisions import experiments
 from commands.summary import SHOWN_STAGES, metrics_table
 from transfer.runtime.files import sha256_of, whole
 from transfer.runtime.parameters import read_mapping
@@ -118,7 +119,8 @@ def main(workspace: Path) -> int:
         commit(workspace, FIRST_COMMIT)
         run(workspace, "dvc", "repro")
         commit(workspace, "The first run")
-        run(workspace, "dvc", "exp", "run", "--temp", "--force", "--name", EXPERIMENT, "-S", CHANGE, "evaluate")
+        if EXPERIMENT not in experiments(workspace):
+            run(workspace, "dvc", "exp", "run", "--temp", "--name", EXPERIMENT, "-S", CHANGE, "evaluate")
     except subprocess.CalledProcessError as error:
         return error.returncode
     metrics = {
