@@ -33,10 +33,12 @@ def run(
     """
     module = sys.modules["__main__"]
     name = Path(str(module.__file__)).stem
-    parser = argparse.ArgumentParser(f"python -m stages.{name}", description=module.__doc__)
+    groups = ", ".join(parameters.model_fields)
+    about = f"Its parameters, {groups}, are explained in params.yaml. `dvc repro {name}` runs it with dvc.yaml's files."
+    parser = argparse.ArgumentParser(f"python -m stages.{name}", description=module.__doc__, epilog=about)
     for option in [*inputs, *outputs]:
-        kind = "read" if option in inputs else "written"
-        parser.add_argument(f"--{option.replace('_', '-')}", type=Path, required=True, help=f"path that is {kind}")
+        kind = "reads" if option in inputs else "writes"
+        parser.add_argument(f"--{option.replace('_', '-')}", type=Path, required=True, help=f"what it {kind}")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameters (default %(default)s)")
     files = parser.parse_args()
     # An experiment in a temporary workspace, which is deleted, keeps its state elsewhere.

@@ -94,3 +94,11 @@ def test_a_stage_ends_at_once_whatever_it_imported(tmp_path: Path, end: str, sta
         _, errors = process.communicate(timeout=60)
     assert process.returncode == status
     assert re.fullmatch(told + r"registered\n", errors, re.DOTALL)
+
+
+def test_help_says_what_is_read_and_written_and_where_the_parameters_are() -> None:
+    command = [sys.executable, "-m", "stages.subsample", "--help"]
+    told = " ".join(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+    assert "--images IMAGES what it reads" in told
+    assert "--train TRAIN what it writes" in told
+    assert "Its parameters, seed, subsample, are explained in params.yaml" in told
