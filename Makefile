@@ -65,7 +65,7 @@ pushed: install ## judge: Fail if an output that dvc.lock names is not in the DV
 		{ dvc data status --not-in-remote; exit 1; }
 
 compare: install ## judge: Judge one run against another: make compare A=main B=laptop (experiments or revisions; ARGS="--split val")
-	python -m commands.compare $(or $(A),HEAD) $(or $(B),workspace) $(ARGS)
+	@python -m commands.compare $(or $(A),HEAD) $(or $(B),workspace) $(ARGS)
 
 ablation: install ## search: Try each idea of experiments/ablation.yaml on its own (ARGS="--jobs 2 -S download.url=…")
 	python -m commands.ablate $(or $(FILE),experiments/ablation.yaml) $(ARGS)
