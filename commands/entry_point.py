@@ -1,5 +1,7 @@
 """How a command ends: with the status of its work, or with one line that says what went wrong."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Never
@@ -12,7 +14,12 @@ from transfer.runtime.errors import PipelineError
 def exit_with(work: Callable[[], int]) -> Never:
     """Exit with what `work` returns; with 1 and one line if it raises an error of ours, of DVC's or of a file's."""
     try:
-        sys.exit(work())
+        status = work()
+        sys.stdout.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except (PipelineError, DvcException) as error:
         sys.exit("error: " + " ".join(str(error).split()))
     except OSError as error:

@@ -15,6 +15,7 @@ from commands.overrides import flat, quoted_set_param, read_recipe, recipe_names
 from commands.revisions import experiments, read
 from commands.summary import SHOWN_STAGES, metrics_table, times_table
 from commands.trials import Trial, add_set_param, start
+from transfer.runtime.errors import ParameterError
 from transfer.runtime.parameters import read_mapping
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,13 @@ def free_name(recipe: str) -> str:
     taken = experiments(ROOT)
     names = itertools.chain([recipe], (f"{recipe}-{number}" for number in itertools.count(2)))
     return next(name for name in names if name not in taken)
+
+
+def passed_on(set_param: list[str], others: list[str]) -> list[str]:
+    """What follows the recipe's own overrides. Raises ParameterError for a change without its -S."""
+    if bare := [other for other in others if "=" in other and not other.startswith("-")]:
+        raise ParameterError(f'{bare[0]}: each change needs its own -S; in make: ARGS="-S {" -S ".join(bare)}"')
+    return [*(part for given in set_param for part in quoted_set_param(given)), *others]
 
 
 def main(recipe: str, more: list[str]) -> int:
@@ -53,6 +61,4 @@ if __name__ == "__main__":
     parser.add_argument("recipe", help=", ".join(recipe_names()))
     add_set_param(parser, "a parameter that differs from the recipe's")
     arguments, others = parser.parse_known_args()
-    exit_with(
-        lambda: main(arguments.recipe, [*(part for s in arguments.set_param for part in quoted_set_param(s)), *others])
-    )
+    exit_with(lambda: main(arguments.recipe, passed_on(arguments.set_param, others)))

@@ -1,19 +1,20 @@
 """Run named DVC experiments, several at a time, each in a workspace of its own; none that is there is run again."""
 
 import argparse
-import fcntl
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from commands.overrides import quoted_set_param, set_params
 from commands.revisions import experiments
+from transfer.runtime.locks import HeldError, locked
 
 ATTEMPTS = 3
 
@@ -54,13 +55,21 @@ def start(root: Path, trial: Trial, output: IO[str] | None = None) -> subprocess
     variables = {"TRANSFER_STATE": str((root / "state" / trial.name).resolve()), "PYTHONUNBUFFERED": "1"}
     workspaces = root / ".dvc/tmp/exps/standalone"
     workspaces.mkdir(parents=True, exist_ok=True)
-    with (root / ".dvc/tmp/starting").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as turn:
+        _wait_for(root / ".dvc/tmp/starting", turn)
         before = set(workspaces.glob("tmp*"))
         process = subprocess.Popen(command, cwd=root, env=os.environ | variables, stdout=output, stderr=output)
         while process.poll() is None and before.issuperset(workspaces.glob("tmp*")):
             time.sleep(0.1)
     return process
+
+
+def _wait_for(lock: Path, turn: ExitStack) -> None:
+    while True:
+        try:
+            return turn.enter_context(locked(lock))
+        except HeldError:
+            time.sleep(0.1)
 
 
 def run_trial(root: Path, trial: Trial) -> str | None:

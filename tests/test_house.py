@@ -1,6 +1,8 @@
 """The plan of the house: which room may use which, what stages/ holds, and sizes that a reader can take in."""
 
 import ast
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +67,7 @@ def test_an_arrow_back_is_found(path: str, line: str) -> None:
 def test_stages_holds_the_scripts_of_dvc_yaml_and_nothing_else() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     there = {path.name for path in (ROOT / "stages").iterdir() if path.name != "__pycache__"}
-    assert there == {f"{name}.py" for name in stages}
+    assert there == {"__init__.py", *(f"{name}.py" for name in stages)}
     for name, stage in stages.items():
         assert stage["cmd"].startswith(f"python -m stages.{name} "), name
         assert stage["cmd"].count(" --") <= MOST_OPTIONS, name
@@ -81,3 +83,10 @@ def test_files_and_functions_can_be_taken_in(path: Path) -> None:
     assert len(source.splitlines()) <= LONGEST_FILE
     functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
     assert [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > LONGEST_FUNCTION] == []
+
+
+def test_every_target_that_is_explained_is_listed_in_a_group() -> None:
+    explained = re.findall(r"^([a-z-]+):.*## (\w*)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name: group for name, group in explained if group not in ("run", "judge", "search", "maintain")} == {}
+    listed = subprocess.run(["make", "--silent", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert sorted(re.findall(r"^  make ([a-z-]+) ", listed, re.MULTILINE)) == sorted(name for name, _ in explained)

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from commands.overrides import flat, merge, quoted_set_param, set_params
+from commands.recipe import passed_on
 from transfer.runtime.errors import ParameterError
 from transfer.runtime.parameters import read_mapping
 
@@ -119,3 +120,9 @@ def test_overrides_are_laid_over_parameters() -> None:
 def test_overrides_of_what_is_not_there_are_refused(overrides: dict, line: str) -> None:
     with pytest.raises(ParameterError, match=line):
         merge(PARAMETERS, overrides)
+
+
+def test_a_change_without_its_option_is_refused_with_what_to_type() -> None:
+    assert passed_on(["train.lr=0.1"], ["--queue", "fine_tune"]) == ["-S", "train.lr=0.1", "--queue", "fine_tune"]
+    with pytest.raises(ParameterError, match=r'^seed=1: .* ARGS="-S seed=1 -S train.lr=2"$'):
+        passed_on(["a=1"], ["seed=1", "train.lr=2", "--queue"])

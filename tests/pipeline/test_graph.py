@@ -29,6 +29,7 @@ RESIZED_TEST_SPLIT = "data/resized/test"
 def pipeline(tmp_path: Path) -> Path:
     """A copy of the pipeline as it is in the repository, with its own parameters."""
     copy_pipeline(tmp_path)
+    (tmp_path / ".dvc/config.local").write_text("[core]\n    no_scm = true\n    autostage = false\n")
     return tmp_path
 
 

@@ -60,7 +60,6 @@ def same_files(first: Path, second: Path) -> bool:
     return paths == files_of(second) and filecmp.cmpfiles(first, second, paths, shallow=False)[1:] == ([], [])
 
 
-@pytest.mark.series  # it trains twice
 def judge_on_a_clone_without_data(folder: Path, before: float) -> None:
     """What a runner does with a pull request: everything that it reads is in git."""
     git(folder, "clone", "--quiet", "--branch", "slower", "origin.git", "judge")
@@ -91,6 +90,7 @@ def settle_conflict(clone: Path) -> None:
     assert make(clone, "fresh").startswith("dvc.lock is fresh")
 
 
+@pytest.mark.series  # it trains twice, in six clones
 def test_a_change_walks_from_a_clone_to_main_and_the_next_one_conflicts(finished: Path, tmp_path: Path) -> None:
     copy_repository(finished)
     dvc(finished, "remote", "add", "--default", "store", str(tmp_path / "store"))

@@ -104,9 +104,6 @@ def write_inputs(folder: Path) -> None:
 def write_workspace(workspace: Path, inputs: Path) -> None:
     """Copy the pipeline into a git repository of its own, with the smallest run's parameters, and commit it."""
     copy_pipeline(workspace)
-    (workspace / ".dvc/config.local").unlink()  # it turns git off, for the demo
-    for name in (".gitignore", ".dvc/.gitignore"):
-        shutil.copy2(ROOT / name, workspace / name)
     parameters = merge(read_yaml(workspace / "params.yaml"), SMALLEST_RUN)
     archive = inputs / "images.tar.gz"
     parameters["download"].update(url=str(archive), sha256=sha256_of(archive))

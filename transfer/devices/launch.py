@@ -3,6 +3,7 @@
 docs/parallel.md says how it is used, docs/decisions/parallel.md why it is done this way.
 """
 
+import ctypes
 import logging
 import os
 import signal
@@ -23,10 +24,12 @@ from transfer.runtime.errors import InterruptedRunError, ParameterError, Pipelin
 from transfer.runtime.files import whole
 from transfer.runtime.parameters import Group
 
-FOLDER = "TRANSFER_LAUNCHER"  # the variable that names the launcher's folder, of errors by rank, and FIRST
+FOLDER = "TRANSFER_LAUNCHER"  # the variable that names the launcher's folder, of errors by rank, FIRST and STORE
+PARENT = "TRANSFER_LAUNCHER_ID"  # the variable with the launcher's process ID
 FIRST = "first"  # the file with the first process's ID, to which signals are passed on
+STORE = "store"  # the file in which the processes meet
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 TURN_S = 5  # longer than it takes to see that a process has ended, and to end the others
-LONGEST_END_S = 30
 
 Main = Callable[[Any, Namespace], None]
 
@@ -67,32 +70,19 @@ def _launch(count: int) -> int:
 
     When one fails, torch's agent ends the others. Only that one's error is shown.
     """
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.distributed.launcher.api import elastic_launch
 
     logging.disable()  # the agent's own reports of a failure
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // count, 1)))
     os.environ.setdefault("GLOO_SOCKET_IFNAME", socket.if_nameindex()[0][1])  # the loopback
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        logs_specs=DefaultLogsSpecs(os.devnull),
-        run_id="transfer",
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
-        max_restarts=0,
-        signals_to_handle="SIGQUIT",  # other signals go to the first alone, so that it can end its step and save
-    )
     with tempfile.TemporaryDirectory(prefix="transfer-") as folder:
-        os.environ[FOLDER] = folder
+        os.environ |= {FOLDER: folder, PARENT: str(os.getpid())}
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _pass_on)
         try:
-            elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
+            elastic_launch(_plan(count, folder), sys.executable)(*sys.orig_argv[1:])
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             own = Path(folder, str(rank))
@@ -102,6 +92,27 @@ def _launch(count: int) -> int:
             sys.stderr.write(text)
             return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     return 0
+
+
+def _plan(count: int, folder: str) -> Any:
+    """What torch's agent is asked for. Its processes meet in a file: a TCP store would listen on every interface."""
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.launcher.api import LaunchConfig
+
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    return LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        logs_specs=DefaultLogsSpecs(os.devnull),
+        run_id="transfer",
+        rdzv_backend="c10d",
+        rdzv_endpoint=str(Path(folder, "agent")),
+        rdzv_configs={"store_type": "file"},
+        local_addr="localhost",
+        max_restarts=0,
+        signals_to_handle="SIGQUIT",  # other signals go to the first alone, so that it can end its step and save
+    )
 
 
 def _pass_on(number: int, _frame: object) -> None:
@@ -114,6 +125,8 @@ def _pass_on(number: int, _frame: object) -> None:
 
 def _run_as_one_of_many(main: Main, values: Any, files: Namespace, parallel: bool) -> None:
     first, folder = os.environ["RANK"] == "0", os.environ.get(FOLDER)
+    if folder:
+        _end_with_launcher()
     if not parallel:  # started by torchrun all the same
         return main(values, files) if first else sys.exit(0)
     if not first:
@@ -125,7 +138,7 @@ def _run_as_one_of_many(main: Main, values: Any, files: Namespace, parallel: boo
         with whole(Path(folder, FIRST)) as partial:
             partial.write_text(str(os.getpid()))
     try:
-        join()
+        join(Path(folder, STORE) if folder else None)
         main(values, files)
     except (Exception, KeyboardInterrupt) as error:
         if folder:  # the launcher shows the error of the process that failed first
@@ -134,5 +147,12 @@ def _run_as_one_of_many(main: Main, values: Any, files: Namespace, parallel: boo
         # Any other error may only follow from another process's end: that process must leave first.
         if not isinstance(error, PipelineError | OSError | MemoryError | KeyboardInterrupt):
             time.sleep(TURN_S)
-        signal.alarm(LONGEST_END_S)  # for a library that waits for the others even now
         raise
+
+
+def _end_with_launcher() -> None:
+    """On Linux: end this process when the launcher ends, however that comes about. The last checkpoint stays."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(os.environ[PARENT]):  # it ended before
+        os._exit(1)

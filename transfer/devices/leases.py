@@ -1,6 +1,5 @@
 """GPUs that stages at work at the same time lease from each other, by file locks: DVC's queue assigns none."""
 
-import fcntl
 import itertools
 import os
 import shutil
@@ -12,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from transfer.runtime.errors import ParameterError
+from transfer.runtime.locks import HeldError, locked
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 GPUS = "TRANSFER_GPUS"
@@ -79,11 +79,8 @@ def _take(count: int, names: list[str], held: ExitStack) -> list[str]:
 
 
 def _lock(name: str, held: ExitStack) -> bool:
-    stream = (leases_folder() / f"{name.replace('/', '_')}.lock").open("a")
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        stream.close()
+        held.enter_context(locked(leases_folder() / f"{name.replace('/', '_')}.lock"))
+    except HeldError:
         return False
-    held.enter_context(stream)
     return True

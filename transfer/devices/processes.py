@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -26,8 +27,10 @@ TIMEOUT = timedelta(minutes=10)  # for a process that neither answers nor ends
 T = TypeVar("T")
 
 
-def join() -> None:
+def join(place: Path | None = None) -> None:
     """Meet the processes that torchrun's variables tell of, over NCCL on GPUs and gloo on processors.
+
+    They meet in the file `place`, or at the address that the variables name.
 
     Raises ParameterError if there are more processes on this machine than GPUs.
     """
@@ -40,7 +43,10 @@ def join() -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     elif device.type != "cpu":
         raise ParameterError(f"NPROC = {here}: several processes need GPUs of NVIDIA or processors, not {device.type}")
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    store = dist.FileStore(str(place), count) if place else None  # type: ignore[reportPrivateImportUsage]
+    own = int(os.environ["RANK"]) if place else -1
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=TIMEOUT, store=store, rank=own, world_size=count if place else -1)
 
 
 def world_size() -> int:

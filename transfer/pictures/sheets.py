@@ -1,5 +1,6 @@
 """Pictures for people: sheets of example images, drawn off screen."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,23 @@ import numpy as np
 from transfer.runtime.files import whole
 
 matplotlib.use("Agg")
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+matplotlib.rcParams["text.parse_math"] = False  # a class may have a $ in its name
+# For letters that matplotlib's own font lacks, what the machine has of these.
+CJK = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "WenQuanYi Micro Hei",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Arial Unicode MS",
+)
+warnings.filterwarnings("ignore", "Glyph .* missing")  # it has none of them: boxes, once in each caption
+matplotlib.rcParams["font.family"] = ["DejaVu Sans", *(font for font in CJK if font in font_manager.get_font_names())]
 
 # Images of 32 pixels, enlarged for the network, and their maps hold no more; a sheet of larger ones is megabytes.
 PANE_PX = 48

@@ -5,9 +5,11 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,26 @@ ROOT = Path(__file__).resolve().parents[2]  # of this copy of the repository
 CHUNK_BYTES = 1 << 20
 
 
-def _sync(path: Path) -> None:
+# What CIFS, vboxsf and some FUSE file systems answer where they cannot flush a folder, or anything.
+NOT_OFFERED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+def sync(path: Path) -> None:
+    """Flush a file or folder to disk, where the file system can; where it cannot, say so once."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+        _tell_once("note: a disk here cannot flush what is written; a power cut may cost the last files")
     finally:
         os.close(descriptor)
+
+
+@cache
+def _tell_once(note: str) -> None:
+    print(note, file=sys.stderr)
 
 
 @contextmanager
@@ -41,11 +57,11 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield partial
         for written in [partial, *partial.rglob("*")]:
-            _sync(written)
+            sync(written)
         if partial.is_dir():  # a folder cannot replace one that is not empty
             _remove(path)
         partial.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except BaseException as error:
         _remove(partial)
         if isinstance(error, OSError):  # a full disk alone does not say which file did not fit

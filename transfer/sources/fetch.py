@@ -4,7 +4,6 @@ import errno
 import glob
 import hashlib
 import http.client
-import os
 import re
 import ssl
 import time
@@ -19,11 +18,12 @@ from urllib.parse import unquote, urlsplit
 from tqdm import tqdm
 
 from transfer.runtime.errors import DownloadError
-from transfer.runtime.files import CHUNK_BYTES
+from transfer.runtime.files import CHUNK_BYTES, sync
 
 TRIES = 3
 FIRST_WAIT_S = 1.0  # doubled after each failed try
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+DISK_HERE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 BROKEN = (  # worth another try
     urllib.error.URLError,
     http.client.HTTPException,
@@ -130,13 +130,13 @@ def _fetch_other(address: str, keep: Path) -> Path:
     try:
         filesystem, path = fsspec.url_to_fs(address)
         filesystem.get_file(path, str(target))
-    except (MemoryError, *BROKEN):
+    except MemoryError:
         raise
-    except Exception as error:  # each backend has its own
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    except Exception as error:  # each backend has errors of its own
+        if isinstance(error, OSError) and error.errno in DISK_HERE:
             raise
         raise DownloadError(
-            f"{address}: {_one_line(error)}; check address and credentials, or give a local path"
+            f"{address}: {_one_line(error)}; check its name, credentials and endpoint, or give a path or https address"
         ) from None
     return target
 
@@ -166,8 +166,8 @@ def _fetch_http(address: str, keep: Path, timeout_s: float) -> Path:
             stream.write(piece)
             progress.update(len(piece))
         stream.flush()
-        os.fsync(stream.fileno())
         have = stream.tell()
+    sync(partial)
     if total is not None and have != total:
         if have > total:
             partial.unlink()

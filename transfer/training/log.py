@@ -1,5 +1,6 @@
 """Log a phase's epochs with DVCLive while it runs, and say what the phase ended with."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +24,10 @@ def live_log(folder: Path, first_epoch: int) -> Iterator[Callable[[Epoch], None]
     if not is_first():
         yield lambda _epoch: None
         return
-    # dvc.yaml declares plots and metrics by hand; nothing here may rewrite it.
-    with Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) as live:
+    if (opened := _open(folder)) is None:
+        yield lambda _epoch: None
+        return
+    with opened as live:
         live.step = first_epoch
 
         def log(epoch: Epoch) -> None:
@@ -34,6 +37,18 @@ def live_log(folder: Path, first_epoch: int) -> Iterator[Callable[[Epoch], None]
             live.next_step()
 
         yield log
+
+
+def _open(folder: Path) -> Live | None:
+    """DVCLive's log, or None where it cannot be: it asks git for the last commit, and there may be none to name."""
+    try:
+        # dvc.yaml declares plots and metrics by hand; nothing here may rewrite it.
+        return Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None)
+    except OSError:  # a disk that is full or read-only stops the training too
+        raise
+    except Exception as error:
+        print(f"note: no log of DVCLive to watch ({' '.join(str(error).split())})", file=sys.stderr)
+        return None
 
 
 def as_metrics(epoch: Epoch) -> dict[str, dict[str, float]]:

@@ -1,16 +1,14 @@
 """State of an unfinished run, from which a killed one goes on to the same bits."""
 
-import fcntl
 import hashlib
 import io
-import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import torch
 from transfer.devices.processes import is_first
 from transfer.runtime.errors import TrainingError
 from transfer.runtime.files import ROOT, sha256_of, whole
+from transfer.runtime.locks import HeldError, locked
 from transfer.runtime.parameters import Group
 
 STATE_FILE = "state.pt"
@@ -131,16 +130,11 @@ def only_one(output: Path) -> Iterator[None]:
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     lock = output.with_name(f".{output.name}.lock")
-    with lock.open("a+") as stream:
+    with ExitStack() as held:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read().strip()
+            held.enter_context(locked(lock))
+        except HeldError as holder:
             raise TrainingError(f"{output}: process {holder} is at work on it; wait for it or end it") from None
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
         yield
 
 

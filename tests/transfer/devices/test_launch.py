@@ -1,5 +1,6 @@
 """A stage in several processes: signals, exit statuses and error lines are those of one process."""
 
+import ipaddress
 import os
 import signal
 import subprocess
@@ -11,13 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from transfer.devices.launch import process_count
+from transfer.devices.launch import FOLDER, PARENT, process_count
 from transfer.runtime.errors import ParameterError
 from transfer.runtime.files import ROOT
 
 pytestmark = pytest.mark.slow  # each test starts processes
 
-ENDS_WITHIN_S = 30
+ENDS_WITHIN_S = 60  # on a machine that is busy with other work; a second on an idle one
 
 # What each process does in its turn; the second one's line on stdout is not shown.
 STAGE = """
@@ -66,7 +67,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield begin
     for process in started:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=ENDS_WITHIN_S)
 
 
 def start_stage(start: Start, folder: Path, action: str, count: str) -> subprocess.Popen[str]:
@@ -114,6 +115,38 @@ def test_ctrl_c_is_the_first_ones_to_answer_and_ends_all(start: Start, tmp_path:
     errors = launcher.communicate(timeout=ENDS_WITHIN_S)[1]
     assert (errors, launcher.returncode) == ("error: stage: stopped\n" if ready else "error: stopped\n", 130)
     assert [process for process in processes if process.is_running()] == []
+
+
+def working(launcher: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The launcher and its two processes, once they have met."""
+    assert launcher.stdout is not None
+    assert launcher.stdout.readline()
+    first = psutil.Process(launcher.pid)
+    return [first, *first.children(recursive=True)]
+
+
+def test_no_process_outlives_a_killed_launcher(start: Start, tmp_path: Path) -> None:
+    launcher = start_stage(start, tmp_path, "time.sleep(600)", "2")
+    _, *processes = working(launcher)
+    assert len(processes) == 2
+    launcher.kill()
+    assert psutil.wait_procs(processes, timeout=ENDS_WITHIN_S)[1] == []
+
+
+def test_a_process_whose_launcher_is_gone_does_not_begin(start: Start, tmp_path: Path) -> None:
+    variables = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", FOLDER: str(tmp_path), PARENT: "1"}
+    (tmp_path / "params.yaml").write_text("{}")
+    (tmp_path / "stage.py").write_text(STAGE.format(action=""))
+    assert start("stage.py", "--note", "note", **variables).communicate(timeout=120) == ("", "")
+
+
+def test_nothing_listens_to_other_machines(start: Start, tmp_path: Path) -> None:
+    launcher = start_stage(start, tmp_path, "time.sleep(600)", "2")
+    heard = [connection.laddr.ip for process in working(launcher) for connection in process.net_connections()]
+    assert heard  # gloo's own
+    assert {ip for ip in heard if not ipaddress.ip_address(ip.removeprefix("::ffff:")).is_loopback} == set()
+    launcher.send_signal(signal.SIGINT)
+    launcher.communicate(timeout=ENDS_WITHIN_S)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "²"])

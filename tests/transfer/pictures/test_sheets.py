@@ -121,3 +121,12 @@ def test_a_sheet_comes_out_with_gaps_and_empty_maps(tmp_path):
     assert count_colour(tmp_path / "sheet.png", WRONG_RGB) > 0
     heat_map_sheet(tmp_path / "none.png", [("cat", [None]), ("dog", [None])], ["right"], CLASSES, "title")
     assert count_colour(tmp_path / "none.png", RIGHT_RGB) == 0
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")  # where the machine has no font for it
+@pytest.mark.parametrize("name", ["$5 #new", "$\\frac$", "a_b^c", "%d {0}", "<b>", "fire truck", "猫", "Straße"])
+def test_a_class_may_have_any_name(tmp_path, name: str):
+    image = np.zeros((1, 8, 8, 3), np.uint8)
+    prediction_grid(tmp_path / "grid.png", image, np.array([0]), np.array([[0.9, 0.1]]), (name, "dog"))
+    heat_map_sheet(tmp_path / "maps.png", [(name, [None])], [name], (name, "dog"), name)
+    assert cv2.imread(str(tmp_path / "grid.png")) is not None

@@ -1,6 +1,7 @@
-"""How a stage ends when a signal or a lack of memory stops it."""
+"""How a stage ends: by itself, by a signal, by a lack of memory or by a bug."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,13 +28,22 @@ def main(parameters, files):
 
 run(main, Parameters)
 """
+# What the interpreter takes apart at its end is torch in a real stage, which takes a second of a processor's time.
+STAGE_SLOW_TO_TAKE_APART = """
+import atexit, sys, time
+class Slow:
+    def __del__(self):
+        time.sleep(600)
+slow = Slow()
+atexit.register(print, "registered", file=sys.stderr)
+""" + STAGE_THAT_WAITS.replace("time.sleep(60)", "{end}").replace("Parameters)", 'Parameters, outputs=["note"])')
 STAGE_TOO_LARGE = STAGE_THAT_WAITS.replace("time.sleep(60)", "bytearray(1 << 62)")
 
 
-def start(folder: Path, script: str) -> subprocess.Popen[str]:
+def start(folder: Path, script: str, *options: str) -> subprocess.Popen[str]:
     (folder / "waits.py").write_text(script, encoding="utf-8")
     (folder / "params.yaml").write_text("{}", encoding="utf-8")
-    command = [sys.executable, "waits.py"]
+    command = [sys.executable, "waits.py", *options]
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command,
@@ -66,3 +76,29 @@ def test_memory_that_does_not_suffice_is_one_line(tmp_path: Path):
     assert process.returncode == 1
     assert told.startswith("error: waits: out of memory")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "told"),
+    [
+        ("raise DataError('wrong')", 1, r"error: wrong\n"),
+        ("raise KeyboardInterrupt", 130, r"error: waits: stopped\n"),
+        ("sys.exit(7)", 7, ""),
+        ("raise ZeroDivisionError('a bug')", 1, r"Traceback .*\nZeroDivisionError: a bug\n"),
+        ("print('done')", 0, ""),
+    ],
+)
+def test_a_stage_ends_at_once_whatever_it_imported(tmp_path: Path, end: str, status: int, told: str) -> None:
+    script = "from transfer.runtime.errors import DataError\n" + STAGE_SLOW_TO_TAKE_APART.format(end=end)
+    with start(tmp_path, script, "--note", "note") as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert re.fullmatch(told + r"registered\n", errors, re.DOTALL)
+
+
+def test_help_says_what_is_read_and_written_and_where_the_parameters_are() -> None:
+    command = [sys.executable, "-m", "stages.subsample", "--help"]
+    told = " ".join(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+    assert "--images IMAGES what it reads" in told
+    assert "--train TRAIN what it writes" in told
+    assert "Its parameters, seed, subsample, are explained in params.yaml" in told

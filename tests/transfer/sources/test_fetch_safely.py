@@ -1,5 +1,6 @@
 """fetch: no plain http over a network, no password shown, redirects followed where they are safe, TLS."""
 
+import errno
 import ssl
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def test_an_address_of_another_scheme_goes_through_fsspec(tmp_path: Path) -> Non
     with fsspec.open("memory://images/archive.tar.gz", "wb") as stream:
         stream.write(BODY)  # pyright: ignore[reportAttributeAccessIssue]
     assert get("memory://images/archive.tar.gz", tmp_path / "keep") == BODY
-    assert "check address and credentials, or give a local path" in refusal("memory://images/none", tmp_path / "keep")
+    assert "check its name, credentials and endpoint" in refusal("memory://images/none", tmp_path / "keep")
 
 
 @pytest.mark.usefixtures("trusted")
@@ -128,3 +129,43 @@ def test_an_encrypted_connection_that_breaks_is_tried_again(tmp_path: Path, tls:
     with serving(Site(garble_after=100_000), tls) as site:
         assert get(site.url, tmp_path) == BODY
         assert len(site.asked) > 1
+
+
+class NoCredentialsError(Exception):
+    """As botocore's, which is no OSError."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoCredentialsError("Unable to locate\n credentials"),
+        PermissionError("Access Denied"),
+        ConnectionError("dead endpoint"),
+        TimeoutError(),
+        ImportError("Install s3fs to access S3"),
+        RuntimeError("Bucket?"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_backends_own_errors_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    told = refusal_of_backend(error, tmp_path, monkeypatch)
+    assert told.startswith("memory://bucket/a: ")
+    assert "\n" not in told
+    assert " ".join(str(error).split()) in told
+    assert "credentials and endpoint" in told
+
+
+def test_a_disk_that_is_full_here_is_not_the_addresss_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match="No space"):
+        refusal_of_backend(OSError(errno.ENOSPC, "No space left on device"), tmp_path, monkeypatch)
+
+
+def refusal_of_backend(error: Exception, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The line with which an address is refused whose backend raises an error."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", fail)
+    return refusal("memory://bucket/a", folder / "keep")

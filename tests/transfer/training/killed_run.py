@@ -44,7 +44,7 @@ def main(folder: Path, point: str, count: int) -> None:
     elif point == "inside the write":
         SavedState._write = dies_after(count, SavedState._write, write_half)
     elif point == "before the rename":  # a save syncs its file, renames it and syncs the folder
-        transfer.runtime.files._sync = dies_after(2 * count, transfer.runtime.files._sync)
+        transfer.runtime.files.sync = dies_after(2 * count, transfer.runtime.files.sync)
     elif point == "between epochs":
         run.on_epoch = dies_after(count, run.on_epoch)
     elif point == "in validation":

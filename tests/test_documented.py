@@ -1,0 +1,43 @@
+"""What pages show is found in what commands print, and what is not there is named."""
+
+import pytest
+
+from tests.documented import commands_of, missing
+from transfer.runtime.files import ROOT
+
+PAGE = """
+```console
+$ first --option
+one 1.5
+[…]
+done: […] files
+$ second
+```
+"""
+
+
+def test_commands_are_read_with_what_they_print() -> None:
+    assert commands_of(PAGE) == [("first --option", ["one 1.5", "[…]", "done: […] files"]), ("second", [])]
+
+
+@pytest.mark.parametrize(
+    ("printed", "lost"),
+    [
+        ("one   2.25\nmore\ndone: 17 files\n", []),
+        ("done: 17 files\none 1\n", ["done: […] files"]),
+        ("one\ndone: 1 files\n", ["one 1.5"]),
+        ("", ["one 1.5", "done: […] files"]),
+    ],
+    ids=["all", "another order", "no figure", "nothing"],
+)
+def test_a_line_that_was_not_printed_is_named(printed: str, lost: list[str]) -> None:
+    assert missing(["one 1.5", "[…]", "done: […] files"], printed) == lost
+
+
+def test_readme_shows_what_the_first_hour_has_tried() -> None:
+    # tests/pipeline/test_demo.py runs the first hour.
+    tried = commands_of((ROOT / "docs/first-hour.md").read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    habits = commands_of(readme[readme.index("## Three habits") : readme.index("## Your own")])
+    assert habits
+    assert [command for command in habits if command not in tried] == []
