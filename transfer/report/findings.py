@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from transfer.report import trust
-from transfer.report.evidence import Evidence, interval, percent, points
+from transfer.report.evidence import Evidence, estimate, interval, percent, points
 from transfer.report.finding import (
-    CONCENTRATED,
     FEWEST_IMAGES,
     LARGE_CLUSTER,
-    LARGE_PAIR,
     OVERFITTING_GAP,
     SMALLEST_GAIN,
     STILL_RISING,
@@ -16,7 +14,7 @@ from transfer.report.finding import (
     WEAK_CLASS_GAP,
     Finding,
 )
-from transfer.report.gate import even_share, gate, last_phase
+from transfer.report.gate import gate, last_phase
 
 
 def gate_missed(evidence: Evidence) -> Iterator[Finding]:
@@ -115,34 +113,19 @@ def weak_classes(evidence: Evidence) -> Iterator[Finding]:
 
 
 def large_clusters(evidence: Evidence) -> Iterator[Finding]:
-    classes = len(evidence.figure("evaluate", "per_class") or {})
     for row in evidence.rows("evaluate/clusters"):
-        share, even = float(row["share_of_errors"]), even_share(int(row["size"]), classes)
-        if share >= max(LARGE_CLUSTER, CONCENTRATED * even):
-            yield Finding(
-                f"{percent(share)} of all errors are among {row['classes']}.",
-                "These classes share what the network looks at; what tells them apart is fine.",
-                "More pixels show finer detail; a stronger backbone knows more of it.",
-                ("resize.size_px", "backbone.name", "subsample.train_size"),
-                f"clusters: {row['errors']} errors within {row['size']} of {classes} classes; if spread evenly, "
-                f"{percent(even)}",
-            )
-
-
-def large_pairs(evidence: Evidence) -> Iterator[Finding]:
-    classes = len(evidence.figure("evaluate", "per_class") or {})
-    for row in evidence.rows("evaluate/pairs"):
-        even = even_share(2, classes)
-        if row["share_ci_low"] and float(row["share_ci_low"]) >= max(LARGE_PAIR, CONCENTRATED * even):
-            both = f"{row['first']} and {row['second']}"
-            yield Finding(
-                f"{percent(float(row['share_of_errors']))} of all errors are between {both}.",
-                "One pair of classes takes a large share; what tells it apart is fine, or its labels are doubtful.",
-                "More pixels, more images of both; look at their errors and heat maps side by side.",
-                ("resize.size_px", "subsample.train_size"),
-                f"pairs: {row['errors']} errors ({interval(float(row['share_ci_low']), float(row['share_ci_high']))}); "
-                f"if spread evenly, {percent(even)}",
-            )
+        if (share := float(row["share_of_errors"])) < LARGE_CLUSTER:
+            continue
+        excess = {key: float(row[key]) for key in ("excess", "excess_ci_low", "excess_ci_high")}
+        yield Finding(
+            f"{percent(share)} of all errors are among {row['classes']}.",
+            "These classes are confused more than others; what tells them apart is fine, or their labels are doubtful.",
+            "More pixels show finer detail; look at their errors and heat maps side by side, and train on batches of "
+            "these classes alone.",
+            ("resize.size_px", "train.fine_tune.hard_examples.share", "subsample.train_size"),
+            f"clusters: {row['errors']} errors, {estimate(excess, 'excess')} times as many as if each class's errors "
+            "fell evenly on all others",
+        )
 
 
 def uneven_groups(evidence: Evidence) -> Iterator[Finding]:
@@ -175,7 +158,6 @@ ALWAYS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
 )
 WITH_ENOUGH_IMAGES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     large_clusters,
-    large_pairs,
     weak_classes,
     uneven_groups,
     trust.fragile,
