@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from commands.pr_report import LONGEST, main
 from tests.commands.runs import SPLIT, digits, start, write_run
 from tests.commands.toy import commit, git
+from transfer.comparison.changes import recipe_of
 from transfer.data.splits import save_split
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import ROOT, write_json
@@ -123,9 +124,11 @@ def test_the_noise_between_seeds_is_told_where_it_is_recorded(
 ) -> None:
     assert "is not recorded (experiments/seed_spread.json)" in report(repository, capsys)
     spread = {"metrics": {"accuracy": {"mean": 0.5, "std": 0.1}, "macro_f1": {"mean": 0.5, "std": 0.11}}}
-    write_json(repository / "experiments/seed_spread.json", {**spread, "seeds": [0, 1, 2], "recipe": "laptop"})
+    used = recipe_of(load_yaml(repository / "params.yaml"))
+    seeds = list(range(60))  # as good as knowing the deviation
+    write_json(repository / "experiments/seed_spread.json", {**spread, "seeds": seeds, "parameters": used})
     found = {row[0]: row[4] for row in rows(report(repository, capsys), "Metrics")}
-    assert found["evaluate.accuracy"] == "beyond the noise between seeds"  # 0.3 against 2 √2 × 0.1
+    assert found["evaluate.accuracy"] == "beyond the noise between seeds"  # 0.3 against 0.1
     assert found["evaluate.macro_f1"] == "within"
     assert found["evaluate.mva_met"] == "not recorded"
     (repository / "experiments/seed_spread.json").write_text("{}", encoding="utf-8")

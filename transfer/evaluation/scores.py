@@ -7,10 +7,9 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import classification_report, log_loss
 
-from transfer.data.classes import confusion_counts
+from transfer.data.classes import CONFIDENCE, confusion_counts
 from transfer.runtime.errors import DataError
 
-CONFIDENCE = 0.95
 DRAWS = 2000
 CLASS_COLUMNS = tuple(f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_ci_low", "_ci_high"))
 
