@@ -115,8 +115,8 @@ def test_counts_of_the_data_card_are_those_of_the_metrics(arena: Arena) -> None:
     for name in CLASSES:
         assert table[name] == [str(counts[split]["per_class"][name]) for split in ("train", "val", "test")]
     assert table["all"] == [str(counts[split]["images"]) for split in ("train", "val", "test")]
-    pairs = metrics(arena, "leakage")["pairs"]["train-test"]
-    assert table["training and test"] == [str(pairs["exact"]), str(pairs["near"])]
+    copies = metrics(arena, "leakage")["copies"]["train-test"]
+    assert table["test images of training"] == [str(copies[kind]) for kind in ("exact", "near", "other_class")]
     suspects = arena.file("metrics/label_errors/suspects.tsv").read_text().count("\n") - 1
     assert f"{suspects} of 45 training images" in card
     assert [split["positions_sha256"] in card for split in counts.values()] == [True, True, True]

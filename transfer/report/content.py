@@ -19,7 +19,7 @@ from transfer.report.evidence import (
     shown,
     words,
 )
-from transfer.report.finding import WELL_CALIBRATED_ECE, command
+from transfer.report.finding import FEWEST_IMAGES, WELL_CALIBRATED_ECE, command
 from transfer.report.findings import diagnose
 from transfer.report.gate import Gate, leakage_text
 
@@ -99,9 +99,13 @@ def image_rows(evidence: Evidence) -> Rows:
 
 
 def duplicate_rows(evidence: Evidence) -> Rows:
-    pairs = evidence.figure("leakage", "pairs") or {}
-    named = {name: " and ".join(SPLITS[split] for split in name.split("-")) for name in pairs}
-    return [[named[name], shown(kinds["exact"]), shown(kinds["near"])] for name, kinds in pairs.items()]
+    """Images of one split that are copies of another's or its own, by kind."""
+    rows = []
+    for name, kinds in (evidence.figure("leakage", "copies") or {}).items():
+        original, copy = (SPLITS[split] for split in name.split("-"))
+        what = f"within {copy}" if copy == original else f"{copy} images of {original}"
+        rows.append([what, *(shown(kinds[kind]) for kind in ("exact", "near", "other_class"))])
+    return rows
 
 
 def corruption_table(evidence: Evidence) -> tuple[list[str], Rows]:
@@ -211,6 +215,7 @@ def report_content(evidence: Evidence, verdict: Gate, model_sha256: str) -> dict
         "title": title(evidence),
         "findings": [(finding, command(finding, evidence)) for finding in findings],
         "well_calibrated_ece": WELL_CALIBRATED_ECE,
+        "fewest_images": FEWEST_IMAGES,
         "to_try": list(dict.fromkeys(name for finding in findings for name in finding.parameters)),
         "claims": answer_claims(evidence),
         "phases": {phase: what for phase, what in PHASES.items() if evidence.ran(phase)},

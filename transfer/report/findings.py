@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from transfer.report import trust
-from transfer.report.evidence import Evidence, estimate, interval, percent, points
+from transfer.report.evidence import Evidence, estimate, interval, percent, plural, points
 from transfer.report.finding import (
     FEWEST_IMAGES,
     LARGE_CLUSTER,
@@ -31,8 +31,8 @@ def gate_missed(evidence: Evidence) -> Iterator[Finding]:
 
 def overfitting(evidence: Evidence) -> Iterator[Finding]:
     phase = last_phase(evidence)
-    train, val = evidence.figure(phase, "train", "accuracy"), evidence.figure(phase, "val", "accuracy")
-    if train is None or val is None or train - val <= OVERFITTING_GAP:
+    train, val = evidence.figure("evaluate", "train_accuracy"), evidence.figure(phase, "val", "accuracy")
+    if train is None or val is None or evidence.figure("evaluate", "train_accuracy_ci_low") - val <= OVERFITTING_GAP:
         return
     regularise = (
         ("train.augment.mix.cutmix_alpha", "train.fine_tune.weight_decay")
@@ -41,25 +41,33 @@ def overfitting(evidence: Evidence) -> Iterator[Finding]:
     )
     yield Finding(
         f"Training accuracy is {100 * (train - val):.1f} points above validation.",
-        "Overfitting: the network has learned its training images better than their kind. Training accuracy is "
-        "that of augmented images, so the true gap is rather larger.",
+        "Overfitting: the network has learned its training images better than their kind. Both are accuracies of plain "
+        "images, one view of each.",
         "More images, stronger augmentation or more regularisation.",
         (*regularise, "subsample.train_size"),
-        f"{phase}: train.accuracy {percent(train)}, val.accuracy {percent(val)}",
+        f"evaluate: {learned(evidence)}; {phase}: val.accuracy {percent(val)}",
     )
+
+
+def learned(evidence: Evidence) -> str:
+    """How well the training images themselves are known: `train_accuracy 95.0 % (93.5 to 96.2) of 1,000 images`."""
+    scores = evidence.metrics["evaluate"]
+    return f"train_accuracy {estimate(scores, 'train_accuracy')} of {plural(scores['train_images'], 'image')}"
 
 
 def underfitting(evidence: Evidence) -> Iterator[Finding]:
     phase = last_phase(evidence)
-    train, val = evidence.figure(phase, "train", "accuracy"), evidence.figure(phase, "val", "accuracy")
-    if train is None or val is None or max(train, val) >= UNDERFITTING_ACCURACY:
+    train, val = evidence.figure("evaluate", "train_accuracy"), evidence.figure(phase, "val", "accuracy")
+    if train is None or val is None:
+        return
+    if max(evidence.figure("evaluate", "train_accuracy_ci_high"), val) >= UNDERFITTING_ACCURACY:
         return
     yield Finding(
-        f"Training accuracy is only {percent(train)}, validation {percent(val)}.",
-        "Underfitting: augmented training images and plain validation images are both beyond the network.",
+        f"Accuracy on the training images themselves is only {percent(train)}, on validation images {percent(val)}.",
+        "Underfitting: plain images, one view of each, are beyond the network even where it was trained on them.",
         "Train longer or faster, show more pixels, take a larger backbone.",
         ("train.fine_tune.epochs", "train.lr", "resize.size_px", "backbone.name"),
-        f"{phase}: train.accuracy {percent(train)}, val.accuracy {percent(val)}",
+        f"evaluate: {learned(evidence)}; {phase}: val.accuracy {percent(val)}",
     )
 
 

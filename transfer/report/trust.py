@@ -118,7 +118,7 @@ def fragile(evidence: Evidence) -> Iterator[Finding]:
 
 
 def leaking(evidence: Evidence) -> Iterator[Finding]:
-    figures = evidence.metrics.get("leakage", {})
+    figures = evidence.figure("evaluate", "duplicates") or {}
     if not (affected := figures.get("affected_test_images")):
         return
     without = figures.get("accuracy_without")
@@ -127,7 +127,8 @@ def leaking(evidence: Evidence) -> Iterator[Finding]:
         "The model may know these answers by heart, which makes the test accuracy a little too good.",
         "Quote the accuracy without them.",
         (),
-        "leakage: " + (leakage_text(figures) if without is not None else f"affected_test_images {affected}"),
+        "evaluate: duplicates, "
+        + (leakage_text(figures) if without is not None else f"affected_test_images {affected}"),
     )
 
 
@@ -135,14 +136,12 @@ def doubtful_labels(evidence: Evidence) -> Iterator[Finding]:
     figures = evidence.figure("evaluate", "label_errors") or {}
     if not figures.get("suspected"):
         return
-    accuracy = evidence.figure("evaluate", "accuracy")
-    without = figures.get("accuracy_without")
     yield Finding(
         f"{plural(figures['suspected'], 'test image has', 'test images have')} a label that looks wrong.",
-        "The model is sure of another class than the label; some of these are errors of the data, not of the model.",
+        "The model is sure of another class than the label. Some of these are errors of the data, many its own.",
         "Look at them before more is asked of the model; the test labels themselves stay as published.",
         (),
-        f"accuracy {percent(accuracy)}" + (f", without them {percent(without)}" if without is not None else ""),
+        f"evaluate: label_errors.suspected {figures['suspected']}",
     )
 
 

@@ -63,7 +63,12 @@ METRICS: dict[str, Any] = {
             **{"rigid_accuracy": 0.915, "organic_accuracy": 0.909},
             **{"gap": 0.006, "gap_ci_low": -0.02, "gap_ci_high": 0.03},
         },
-        "label_errors": {"suspected": 0, "accuracy_without": 0.912},
+        **{"train_images": 1000, "train_accuracy": 0.94, "train_accuracy_ci_low": 0.93, "train_accuracy_ci_high": 0.95},
+        "label_errors": {"suspected": 0},
+        "duplicates": {
+            **{"affected_test_images": 0, "accuracy": 0.912, "accuracy_without": 0.912},
+            **{"accuracy_without_ci_low": 0.899, "accuracy_without_ci_high": 0.924},
+        },
     },
     "robustness": {
         **{"images": 1000, "clean_accuracy": 0.91, "mean_accuracy": 0.88, "mean_drop": 0.03},
@@ -76,9 +81,12 @@ METRICS: dict[str, Any] = {
         }
     },
     "leakage": {
-        "pairs": {"train-train": {"exact": 0, "near": 3}, "train-test": {"exact": 0, "near": 0}},
-        **{"affected_test_images": 0, "accuracy": 0.912, "thresholds": {"min_pixel_correlation": 0.9}},
-        **{"accuracy_without": 0.912, "accuracy_without_ci_low": 0.899, "accuracy_without_ci_high": 0.924},
+        "copies": {
+            "train-train": {"exact": 0, "near": 3, "other_class": 0},
+            "train-test": {"exact": 0, "near": 0, "other_class": 0},
+        },
+        **{"affected_test_images": 0, "groups": 3, "largest_group": 2, "rows_left_out": 0},
+        "thresholds": {"min_correlation": 0.75},
     },
     "audit": {
         **{"images": 500, "coverage": 0.8, "passed": True, "verdict": "passed: the object decides"},
