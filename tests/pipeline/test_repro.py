@@ -17,8 +17,8 @@ from transfer.report.evidence import leaves
 from transfer.runtime.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
-FROM_EVALUATE = ["evaluate", "grad_cam", "report"]
-FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "robustness", "audit"]
+FROM_EVALUATE = ["evaluate", "grad_cam", "robustness", "report"]
+FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "audit"]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", "label_errors", *FROM_HEAD]
 FROM_SUBSAMPLE = ["subsample", "explore", "leakage", *RESIZE, *FROM_EMBED]

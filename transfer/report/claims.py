@@ -102,14 +102,16 @@ def deformable_classes_are_harder(evidence: Evidence) -> Iterator[Claim]:
         )
 
 
-def passed_the_audit(evidence: Evidence) -> Iterator[Claim]:
-    claim = "The model passed the Clever Hans audit."
-    passed = evidence.figure("audit", "passed")
-    if passed is None:
-        yield Claim(claim, "undecided", "no audit was run")
-        return
-    verdict = evidence.figure("audit", "verdict") or ("passed" if passed else "not passed")
-    yield Claim(claim, "confirmed" if passed else "refuted", verdict)
+AUDITED = {
+    "model": "The model decides by the object, not by its surroundings.",
+    "maps": "The heat maps show what the answers rest on.",
+}
+
+
+def held_by_the_audit(evidence: Evidence) -> Iterator[Claim]:
+    for part, claim in AUDITED.items():
+        verdict = evidence.figure("audit", part) or {"word": "undecided", "why": "no audit was run"}
+        yield Claim(claim, verdict["word"], verdict["why"])
 
 
 def distances(evidence: Evidence) -> list[float]:
@@ -194,7 +196,7 @@ CLAIMS: tuple[Callable[[Evidence], Iterator[Claim]], ...] = (
     errors_are_not_random,
     expected_pairs,
     deformable_classes_are_harder,
-    passed_the_audit,
+    held_by_the_audit,
     parallel_curves_prove_generalisation,
     unfreezing,
     bicubic_keeps_more_detail,

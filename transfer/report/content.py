@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from transfer.evaluation.cues import CUES
 from transfer.report import charts
 from transfer.report.claims import answer_claims, confusion_from, distances
 from transfer.report.evidence import (
@@ -28,7 +29,9 @@ NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and nu
 PHASES = {"train_head": "phase 1 (head only)", "fine_tune": "phase 2 (whole network)"}
 VIEWS = {"raw": "as it is", "scaled": "with temperature"}
 ENDS = ("_ci_low", "_ci_high")
-NAMES = {"class", "classes", "class_a", "class_b", "first", "second", "label", "suggested"}  # columns of class names
+# Columns of class names and the like.
+NAMES = {"class", "classes", "class_a", "class_b", "first", "second", "label", "suggested", "actual", "predicted"}
+NAMES |= {"cue", "one_view"}
 
 Rows = list[list[str]]
 
@@ -111,7 +114,9 @@ def duplicate_rows(evidence: Evidence) -> Rows:
 def corruption_table(evidence: Evidence) -> tuple[list[str], Rows]:
     """Accuracy under each corruption, by strength."""
     found = {
-        name: values for name, values in evidence.metrics.get("robustness", {}).items() if isinstance(values, Mapping)
+        name: values
+        for name, values in evidence.metrics.get("robustness", {}).items()
+        if isinstance(values, Mapping) and name != "cues"
     }
     strengths = list(dict.fromkeys(strength for values in found.values() for strength in values))
     rows = [
@@ -129,11 +134,12 @@ def interpolation_table(evidence: Evidence) -> tuple[list[str], Rows]:
 
 
 def map_rows(evidence: Evidence) -> Rows:
-    """Where the heat maps point, against a centred and a random map."""
+    """Where the heat maps point, against a centred and a random map and the object's own mask."""
     audit = evidence.metrics.get("audit", {})
+    kinds = ("cam", "centre", "random", "oracle")
     what = {"energy_inside": "share of the map inside the object", "pointing": "highest point inside the object"}
     return [
-        [text, *(estimate(audit[key], source, share=True) for source in ("cam", "centre", "random"))]
+        [text, *(estimate(audit[key], kind, share=True) for kind in kinds), estimate(audit[key], "normalised")]
         for key, text in what.items()
         if key in audit
     ]
@@ -226,6 +232,7 @@ def report_content(evidence: Evidence, verdict: Gate, model_sha256: str) -> dict
         "counts": image_rows(evidence),
         "duplicates": duplicate_rows(evidence),
         "corruptions": corruption_table(evidence),
+        "cues": {name: cue.leaves for name, cue in CUES.items()},
         "interpolations": interpolation_table(evidence),
         "maps": map_rows(evidence),
         "origins": origins(evidence, model_sha256),

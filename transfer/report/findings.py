@@ -155,7 +155,8 @@ def uneven_groups(evidence: Evidence) -> Iterator[Finding]:
 
 ALWAYS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     gate_missed,
-    trust.audit_not_passed,
+    trust.led_by_surroundings,
+    trust.misleading_maps,
     trust.leaking,
     trust.inputs_unconfirmed,
     trust.validation_misleads,

@@ -144,14 +144,14 @@ def test_figures_appear_vanish_and_lie_apart_by_where_they_are_from() -> None:
     before = with_errors()
     after = with_errors(evaluate__top1=0.9, robustness__mean_drop=0.05, evaluate__accuracy_ci_low=0)
     del before.metrics["robustness"]["noise"]["mild"]  # type: ignore[union-attr]
-    del after.metrics["audit"]["verdict"]  # type: ignore[union-attr]
+    del after.metrics["audit"]["model"]["why"]  # type: ignore[union-attr]
     found = data(before, after)["metrics"]
     assert found["changed"] == 5
     assert found["headline"] == [["evaluate.top1", "none", "0.9000", "new", "not recorded"]]
     assert [(row[0], row[3]) for row in found["others"]] == [
         ("robustness.mean_drop", "+0.0200"),
         ("robustness.noise.mild", "new"),
-        ("audit.verdict", "gone"),
+        ("audit.model.why", "gone"),
     ]
     text = section(written(before, after), "Metrics")
     assert text.index("**Test split**") < text.index("<details><summary>Single classes") < text.index("</details>")

@@ -89,10 +89,17 @@ METRICS: dict[str, Any] = {
         "thresholds": {"min_correlation": 0.75},
     },
     "audit": {
-        **{"images": 500, "coverage": 0.8, "passed": True, "verdict": "passed: the object decides"},
-        "checks": {"background": True, "sanity": True},
-        "energy_inside": {"cam": 0.7, "cam_ci_low": 0.65, "cam_ci_high": 0.75, "centre": 0.6, "random": 0.4},
-        "counterfactual": {"clean_accuracy": 0.91, "ratio": 0.2, "ratio_ci_low": 0.15, "ratio_ci_high": 0.25},
+        **{"images": 500, "coverage": 0.8},
+        "model": {"word": "confirmed", "why": "the object decides"},
+        "maps": {"word": "confirmed", "why": "they follow the weights"},
+        "energy_inside": {
+            **{"cam": 0.7, "cam_ci_low": 0.65, "cam_ci_high": 0.75, "centre": 0.6, "random": 0.4, "oracle": 0.9},
+            **{"normalised": 0.33, "normalised_ci_low": 0.2, "normalised_ci_high": 0.4},
+        },
+        "counterfactual": {
+            "clean_accuracy": 0.91,
+            **{"background_gap": 0.05, "background_gap_ci_low": 0.02, "background_gap_ci_high": 0.08},
+        },
         "faithfulness": {
             "insertion_cam": 0.8,
             "insertion_gain": 0.2,

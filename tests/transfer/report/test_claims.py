@@ -60,9 +60,11 @@ CASES: list[tuple[str, str, tuple]] = [
     ("Deformable", "confirmed", (groups(0.01, 0.05),)),
     ("Deformable", "refuted", (groups(-0.05, -0.01),)),
     ("Deformable", "undecided", (groups(-0.01, 0.05),)),
-    ("Clever Hans", "confirmed", ({},)),
-    ("Clever Hans", "refuted", ({"audit.passed": False},)),
-    ("Clever Hans", "undecided", ({"audit": {}},)),
+    ("decides by the object", "confirmed", ({},)),
+    ("decides by the object", "refuted", ({"audit.model.word": "refuted"},)),
+    ("decides by the object", "confirmed", ({"audit.maps.word": "refuted"},)),  # a failed explainer says nothing of it
+    ("heat maps show", "refuted", ({"audit.maps.word": "refuted"},)),
+    ("decides by the object", "undecided", ({"audit": {}},)),
     ("Parallel", "undecided", ({},)),  # parallel, and it generalises: one run proves nothing
     ("Parallel", "refuted", ({"evaluate.accuracy_single_view": 0.85},)),  # parallel, and worse on the test split
     (  # parallel, and 60 points apart on plain images
@@ -96,8 +98,8 @@ def test_a_claim_is_answered_by_its_figures(words: str, verdict: str, change: tu
 
 def test_claims_without_figures_are_left_out_but_for_the_audit() -> None:
     bare = {"accuracy": 0.9, "macro_f1": 0.9, "per_class": {}, "mva_met": True}
-    (claim,) = answer_claims(Evidence({"evaluate": bare}))
-    assert (claim.verdict, claim.evidence) == ("undecided", "no audit was run")
+    claims = answer_claims(Evidence({"evaluate": bare}))
+    assert [(claim.verdict, claim.evidence) for claim in claims] == [("undecided", "no audit was run")] * 2
 
 
 def test_a_pair_that_nobody_expected_is_no_claim() -> None:

@@ -38,15 +38,16 @@ def rule_named(name: str):
 CASES: list[tuple[str, tuple, list[str], tuple]] = [
     ("gate_missed", ({"evaluate.mva_met": False},), ["0.9100", "cat"], ({},)),
     (
-        "audit_not_passed",
-        ({"audit.passed": False, "audit.checks": {"background": False, "sanity": True}},),
-        [
-            "not passed: background.",
-            "surroundings decide",
-            "train.augment.mix.cutmix_alpha",
-            "ratio 0.200 (0.150 to 0.250)",
-        ],
-        ({},),
+        "led_by_surroundings",
+        ({"audit.model": {"word": "refuted", "why": "a misleading background costs 60 points"}},),
+        ["by the surroundings", "train.augment.mix.cutmix_alpha", "costs 60 points"],
+        ({"audit.model.word": "undecided", "audit.maps.word": "refuted"},),
+    ),
+    (
+        "misleading_maps",
+        ({"audit.maps": {"word": "refuted", "why": "insertion gains nothing"}},),
+        ["maps do not show", "explain.method", "insertion gains nothing"],
+        ({"audit.maps.word": "undecided", "audit.model.word": "refuted"},),
     ),
     (
         "leaking",
@@ -198,9 +199,9 @@ def test_every_parameter_that_a_rule_names_is_one_of_params_yaml() -> None:
 
 
 def test_findings_come_in_the_order_of_their_gravity() -> None:
-    many = changed({"evaluate.mva_met": False, "audit.checks.sanity": False, "evaluate.label_errors": {"suspected": 3}})
+    many = changed({"evaluate.mva_met": False, "audit.maps.word": "refuted", "evaluate.label_errors": {"suspected": 3}})
     missed, audit, labels = diagnose(many)
-    assert [part in found.symptom for found, part in ((missed, "missed"), (audit, "audit"), (labels, "label"))] == [
+    assert [part in found.symptom for found, part in ((missed, "missed"), (audit, "heat maps"), (labels, "label"))] == [
         True
     ] * 3
 
