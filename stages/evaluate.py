@@ -5,29 +5,26 @@ look wrong. The validation split gives the temperature that corrects the probabi
 """
 
 from argparse import Namespace
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from transfer.data.classes import class_labels
-from transfer.data.resize import Resized, open_resized
-from transfer.data.splits import Split, load_split, stratified_positions
+from transfer.data.resize import open_resized
+from transfer.data.splits import stratified_positions
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.devices.processes import leave_to_first
 from transfer.evaluation.calibration import calibration, fit_temperature, scale, selective_figures
 from transfer.evaluation.duplicates import accuracy_without
-from transfer.evaluation.scores import group_gap, score, wilson_interval, with_interval
-from transfer.evaluation.tables import write_class_scores, write_confusion, write_tables
+from transfer.evaluation.inputs import read_affected, read_originals
+from transfer.evaluation.scores import group_gap, score, verdict, wilson_interval, with_interval
+from transfer.evaluation.tables import write_class_scores, write_confusion, write_hand_overs, write_tables
 from transfer.network.classifier import load_model
 from transfer.network.images import Images
 from transfer.network.inference import view_probabilities
 from transfer.pictures.evaluation import draw_predictions, write_label_errors
-from transfer.runtime.errors import DataError
-from transfer.runtime.files import open_arrays, write_arrays, write_json
+from transfer.runtime.files import write_arrays, write_json
 from transfer.runtime.parameters import Group
 
 TRAIN_SAMPLE = 1000  # training images whose plain view is scored, to tell how well they were learned
@@ -50,30 +47,6 @@ class Parameters(Group):
     seed: int = Field(ge=0)
     groups: Groups
     evaluate: Evaluate
-
-
-def read_originals(path: Path, resized: Resized) -> Split:
-    """The test images at their own size. Raises DataError if they are not those that were resized."""
-    split = load_split(path)
-    if not np.array_equal(split.positions, resized.positions) or not np.array_equal(split.labels, resized.labels):
-        raise DataError(f"{path}: not the images that were resized; run `dvc repro resize` again")
-    return split
-
-
-def read_affected(path: Path, split: Split) -> np.ndarray:
-    """Which test images (N,) bool are copies of training or validation images. Raises DataError for other images."""
-    with open_arrays(path, "affected", "positions") as arrays:
-        if not np.array_equal(arrays["positions"], split.positions):
-            raise DataError(f"{path}: of other images than the test split's; run `dvc repro leakage` again")
-        return arrays["affected"]
-
-
-def verdict(scores: Mapping[str, Any], minimum: float) -> str:
-    return (
-        f"accuracy {scores['accuracy']:.4f} (95 % interval {scores['accuracy_ci_low']:.4f} to "
-        f"{scores['accuracy_ci_high']:.4f}), macro F1 {scores['macro_f1']:.4f}: "
-        f"minimum viable accuracy ({minimum}) {'met' if scores['macro_f1'] >= minimum else 'missed'}"
-    )
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
@@ -121,6 +94,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
     write_json(files.metrics, metrics)
     write_tables(plots, split, views, temperature, expected)
     write_class_scores(plots / "per_class.tsv", scores)
+    batch = Images(resized.pixels[: config.batch_size], card.preprocessing, best_device()).plain(slice(None))
+    write_hand_overs(plots / "hand_overs.tsv", split, resized, batch.cpu().numpy(), views)
     draw_predictions(plots / "pictures", split, probabilities, config.pictures)
     print(verdict(scores, config.minimum_macro_f1))
 

@@ -182,6 +182,24 @@ def test_plain_training_images_are_scored_by_one_view(arena):
     assert metrics["train_accuracy_ci_low"] < metrics["train_accuracy"] <= metrics["train_accuracy_ci_high"]
 
 
+def test_hand_overs_have_the_shapes_types_and_ranges_that_they_should(arena):
+    rows = {row["what"]: row for row in table_of(arena, "metrics/evaluate/hand_overs.tsv")}
+    found = {what: (row["shape"], row["type"]) for what, row in rows.items()}
+    assert found == {
+        "images as drawn": ("30 × 32 × 32 × 3", "uint8"),
+        "labels": ("30", "uint8"),
+        "images resized": ("30 × 40 × 40 × 3", "uint8"),
+        "a batch as the network gets it": ("16 × 3 × 40 × 40", "float32"),
+        "probabilities of each view": ("2 × 30 × 3", "float64"),
+        "probabilities": ("30 × 3", "float64"),
+        "their sums": ("30", "float64"),
+        "predicted classes": ("30", "int64"),
+    }
+    assert {row["finite"] for row in rows.values()} == {"True"}
+    assert float(rows["their sums"]["least"]) == pytest.approx(1)
+    assert float(rows["a batch as the network gets it"]["least"]) < 0 < 1 < int(rows["images resized"]["most"]) <= 255
+
+
 def test_answers_to_one_view_stand_beside_those_to_all(arena):
     rows = table_of(arena, "metrics/evaluate/confusion.tsv")
     assert np.mean([row["actual"] == row["one_view"] for row in rows]) == metrics_of(arena)["accuracy_single_view"]

@@ -1,6 +1,6 @@
 """How good predictions are, with scikit-learn's definitions, and how sure that is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,3 +142,12 @@ def group_gap(labels: np.ndarray, predicted: np.ndarray, rigid: Sequence[int]) -
         "organic_accuracy": other_hits / other_total,
         **with_interval("gap", gap, interval),
     }
+
+
+def verdict(scores: Mapping[str, Any], minimum: float) -> str:
+    """One line: accuracy with its interval, macro F1, and whether the minimum viable accuracy is met."""
+    return (
+        f"accuracy {scores['accuracy']:.4f} (95 % interval {scores['accuracy_ci_low']:.4f} to "
+        f"{scores['accuracy_ci_high']:.4f}), macro F1 {scores['macro_f1']:.4f}: "
+        f"minimum viable accuracy ({minimum}) {'met' if scores['macro_f1'] >= minimum else 'missed'}"
+    )

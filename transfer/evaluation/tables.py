@@ -44,3 +44,33 @@ def write_class_scores(path: Path, scores: Mapping[str, Any]) -> None:
     """A row for each class of what `score` gives, empty where a figure is missing."""
     empty = dict.fromkeys(CLASS_COLUMNS, "")
     write_tsv(path, [{"class": name, **empty, **values} for name, values in scores["per_class"].items()])
+
+
+LOOKED_AT = 1000  # rows of an array whose range is told
+HAND_OVER_COLUMNS = ("what", "shape", "type", "least", "most", "finite")
+
+
+def hand_over_rows(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Shape, type and range of what one step hands to the next, by name; the range of the first rows of each."""
+    rows = []
+    for name, array in arrays.items():
+        some = np.asarray(array[:LOOKED_AT])
+        shape = " × ".join(map(str, array.shape))
+        about = {"what": name, "shape": shape, "type": str(array.dtype)}
+        rows.append({**about, "least": some.min(), "most": some.max(), "finite": bool(np.isfinite(some).all())})
+    return rows
+
+
+def write_hand_overs(path: Path, split: Split, resized: Resized, batch: np.ndarray, views: np.ndarray) -> None:
+    """What becomes of the test images: as drawn, resized, as the network gets them, and its probabilities."""
+    arrays = {
+        "images as drawn": split.images,
+        "labels": split.labels,
+        "images resized": resized.pixels,
+        "a batch as the network gets it": batch,
+        "probabilities of each view": views,
+        "probabilities": views.mean(0),
+        "their sums": views.mean(0).sum(1),
+        "predicted classes": views.mean(0).argmax(1),
+    }
+    write_tsv(path, hand_over_rows(arrays), HAND_OVER_COLUMNS)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import chi2
@@ -110,7 +110,7 @@ AUDITED = {
 
 def held_by_the_audit(evidence: Evidence) -> Iterator[Claim]:
     for part, claim in AUDITED.items():
-        verdict = evidence.figure("audit", part) or {"word": "undecided", "why": "no audit was run"}
+        verdict: Any = evidence.figure("audit", part) or {"word": "undecided", "why": "no audit was run"}
         yield Claim(claim, verdict["word"], verdict["why"])
 
 

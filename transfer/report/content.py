@@ -31,7 +31,7 @@ VIEWS = {"raw": "as it is", "scaled": "with temperature"}
 ENDS = ("_ci_low", "_ci_high")
 # Columns of class names and the like.
 NAMES = {"class", "classes", "class_a", "class_b", "first", "second", "label", "suggested", "actual", "predicted"}
-NAMES |= {"cue", "one_view"}
+NAMES |= {"cue", "one_view", "what", "shape", "type"}
 
 Rows = list[list[str]]
 

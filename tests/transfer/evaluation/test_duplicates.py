@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from benchmarks.duplicates import COPIES, recall
 from tests.transfer.evaluation.test_pixels import photographs
 from transfer.evaluation.duplicates import (
     Copy,
@@ -27,37 +28,6 @@ THRESHOLDS = Thresholds(neighbours=5, min_correlation=0.75, max_shift_px=2)
 GREY = np.full((32, 32, 3), 120, np.uint8)
 
 
-def shifted(image: np.ndarray, right: int, down: int) -> np.ndarray:
-    return cv2.warpAffine(
-        image, np.array([[1, 0, right], [0, 1, down]], float), (32, 32), borderMode=cv2.BORDER_REFLECT_101
-    )
-
-
-def brightened(image: np.ndarray) -> np.ndarray:
-    return np.clip(1.1 * image.astype(float) + 12, 0, 255).round().astype(np.uint8)
-
-
-def as_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1))
-
-
-def rescaled(image: np.ndarray, side: int) -> np.ndarray:
-    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (32, 32), interpolation=cv2.INTER_CUBIC)
-
-
-COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "JPEG 80": lambda image: as_jpeg(image, 80),
-    "JPEG 50": lambda image: as_jpeg(image, 50),
-    "shifted": lambda image: shifted(image, 2, -1),
-    "mirrored": lambda image: np.ascontiguousarray(image[:, ::-1]),
-    "mirrored and shifted": lambda image: shifted(np.ascontiguousarray(image[:, ::-1]), -2, 2),
-    "brightened": brightened,
-    "cropped to 90 %": lambda image: cv2.resize(image[1:30, 2:31], (32, 32), interpolation=cv2.INTER_LINEAR),
-    "rescaled": lambda image: rescaled(image, 24),
-}
-
-
 @pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
 def test_a_processed_copy_is_found_and_nothing_else(copy: Callable[[np.ndarray], np.ndarray]):
     images = photographs()
@@ -69,6 +39,15 @@ def test_a_processed_copy_is_found_and_nothing_else(copy: Callable[[np.ndarray],
     assert len(found) >= 0.9 * count
     assert set(links.near) == found  # photographs of different things
     assert count > 30
+
+
+def test_recall_is_measured_by_kind():
+    images = np.concatenate([photographs(), photographs()[:, ::-1], 255 - photographs()])
+    found = recall(images[details(images).astype(float).std((1, 2, 3)) > 10], 3, THRESHOLDS)
+    assert list(found) == list(COPIES)
+    assert min(found.values()) > 0.6
+    nothing = recall(images, 3, Thresholds(neighbours=5, min_correlation=1.0, max_shift_px=0))
+    assert nothing["JPEG 50"] == 0
 
 
 def test_larger_images_are_compared_as_well():
