@@ -1,4 +1,4 @@
-"""evaluate's tables: training images, one view beside all, hand-overs, calibration and risk say what the metrics say."""
+"""evaluate's tables: training images, one view, hand-overs, calibration and risk say what the metrics say."""
 
 import numpy as np
 import pytest
