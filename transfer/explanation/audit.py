@@ -219,6 +219,10 @@ def summarise(table: Table, seed: int) -> dict[str, Any]:
             low, high = bootstrap(three, normalised, seed)
             figures[name] |= {"normalised": float(normalised(three.mean(0)))}
             figures[name] |= {"normalised_ci_low": low, "normalised_ci_high": high}
+    shares, original = table["energy_cam"], table["right_original"]
+    for name, rightness in (("right_answers", 1), ("wrong_answers", 0)):
+        own = shares[(original == rightness) & ~np.isnan(shares)]
+        figures[name] = {"images": len(own), **mean_with_interval("energy_inside", own, seed)}
     right = {name.removeprefix("right_"): values for name, values in table.items() if name.startswith("right_")}
     background = right["background_same_class"] - right["background_swapped"]
     foreground = right["foreground_same_class"] - right["foreground_swapped"]

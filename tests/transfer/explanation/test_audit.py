@@ -188,6 +188,17 @@ def test_localisation_is_normalised_between_the_centre_and_the_mask():
     assert figures["oracle"] == pytest.approx(0.95)
 
 
+def test_maps_of_wrong_answers_are_told_apart():
+    table = table_of(4, "foreground")
+    table["right_original"] = np.array([1.0, 1, 0, 0])
+    table["energy_cam"] = np.array([0.8, 0.6, 0.2, np.nan])
+    figures = audit.summarise(table, 0)
+    assert (figures["right_answers"]["images"], figures["wrong_answers"]["images"]) == (2, 1)
+    assert figures["right_answers"]["energy_inside"] == pytest.approx(0.7)
+    assert figures["wrong_answers"]["energy_inside"] == 0.2
+    assert audit.summarise(table_of(4, "foreground"), 0)["wrong_answers"] == {"images": 0}
+
+
 def test_the_mask_itself_is_the_best_map_of_its_size():
     masks = np.zeros((2, 12, 12), bool)
     masks[0, 4:8, 4:8] = masks[1, :6, :6] = True
