@@ -15,9 +15,10 @@ from commands.entry_point import exit_with
 from commands.overrides import flat, read_recipe
 from commands.revisions import experiments, read
 from commands.trials import Trial, add_options, run_trials, shared_parameters
+from transfer.comparison.changes import recipe_of
 from transfer.report.evidence import leaves
 from transfer.runtime.files import write_json
-from transfer.runtime.parameters import read_mapping
+from transfer.runtime.parameters import parse_yaml, read_mapping
 
 FIGURES = ("metrics/fine_tune.json", "metrics/evaluate.json")
 
@@ -45,7 +46,8 @@ def main(root: Path, arguments: argparse.Namespace) -> int:
     if run_trials(root, trials, arguments.jobs):
         return 1
     found = mean_and_std([figures_of(root, trial.name) for trial in trials])
-    write_json(arguments.output, {"recipe": recipe, "parameters": list(more), "seeds": seeds, "metrics": found})
+    used = recipe_of(parse_yaml(read(root, experiments(root)[trials[0].name], "params.yaml") or ""))
+    write_json(arguments.output, {"recipe": recipe, "seeds": seeds, "parameters": used, "metrics": found})
     for name in ("val.accuracy", "accuracy", "macro_f1"):
         mean, std = found[name]["mean"], found[name]["std"]
         print(f"{name}: {mean:.4f} ± {std:.4f} (standard deviation of {len(seeds)} seeds)")

@@ -1,26 +1,29 @@
-"""Measure how accuracy falls when the test images come from a bad camera."""
+"""Measure how accuracy falls when the test images come from a bad camera or lack a cue, and what flips errors."""
 
 from argparse import Namespace
 from collections.abc import Iterable
-from itertools import islice, product
+from itertools import product
 
 import numpy as np
-import torch
 from pydantic import Field
 from tqdm import tqdm
 
-from transfer.data.resize import open_resized, resized
+from transfer.data.resize import open_resized
 from transfer.data.stratified import stratified_positions
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
-from transfer.devices.precision import autocast
+from transfer.evaluation.answers import answers
 from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
+from transfer.evaluation.cues import CUES, accuracy_of, cue_rows, with_cue
 from transfer.evaluation.scores import wilson_interval
-from transfer.network.classifier import Classifier, ModelCard, load_model
-from transfer.network.images import Images
+from transfer.explanation.flips import FLIP_COLUMNS, flip_rows
+from transfer.network.classifier import load_model
 from transfer.pictures.corruptions import Estimate, corruption_chart
-from transfer.runtime.files import write_json, write_tsv
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import open_arrays, write_json, write_tsv
 from transfer.runtime.parameters import Group
+
+OBJECTS = (0.05, 0.65, 0.5)  # least and most share of the image, agreement of masks: as in the audit
 
 
 class Robustness(Group):
@@ -33,59 +36,51 @@ class Parameters(Group):
     robustness: Robustness
 
 
-@torch.no_grad()
-def hits(
-    model: Classifier, card: ModelCard, pictures: Iterable[np.ndarray], labels: np.ndarray, batch_size: int
-) -> int:
-    """Right answers on pictures, which are brought to the network's size and held a batch at a time."""
-    device, remaining = best_device(), iter(pictures)
-    found = 0
-    for start in range(0, len(labels), batch_size):
-        large = [resized(each, card.size_px, card.interpolation, "stretch") for each in islice(remaining, batch_size)]
-        batch = Images(np.stack(large), card.preprocessing, device).plain(slice(None))
-        with autocast(device, card.precision):
-            predicted = model(batch).argmax(1).cpu().numpy()
-        found += int((predicted == labels[start : start + batch_size]).sum())
-    return found
-
-
 def main(parameters: Parameters, files: Namespace) -> None:
-    split = open_resized(files.test)
+    config, seed, split = parameters.robustness, parameters.seed, open_resized(files.test)
+    with open_arrays(files.predictions, "positions", "predicted") as arrays:
+        if not np.array_equal(arrays["positions"], split.positions):
+            raise DataError(f"{files.predictions}: answers for other images than the test split's; run evaluate again")
+        predicted = arrays["predicted"].astype(np.int64)
     model, card = load_model(files.model, split.classes)
     model = model.to(best_device())
-    count = min(parameters.robustness.images, len(split.labels))
-    (chosen,) = stratified_positions(split.labels, [count], parameters.seed)
+    count = min(config.images, len(split.labels))
+    (chosen,) = stratified_positions(split.labels, [count], seed)
     # At their own size, or where that is not small and the same for all, at the network's.
     images, labels = (split.images if split.original else split.pixels)[chosen], split.labels[chosen]
 
-    def accuracy(pictures: Iterable[np.ndarray]) -> Estimate:
-        right = hits(model, card, pictures, labels, parameters.robustness.batch_size)
-        return right / count, *wilson_interval(right, count)
+    def right(pictures: Iterable[np.ndarray]) -> np.ndarray:
+        return answers(model, card, pictures, config.batch_size) == labels
 
-    clean = accuracy(images)
+    def accuracy(pictures: Iterable[np.ndarray]) -> Estimate:
+        found = right(pictures)
+        return float(found.mean()), *wilson_interval(int(found.sum()), count)
+
+    unchanged = right(images)
+    clean = float(unchanged.mean()), *wilson_interval(int(unchanged.sum()), count)
     conditions = tqdm(list(product(CORRUPTIONS, STRENGTHS)), desc="robustness", unit="corruption", disable=None)
-    found = {condition: accuracy(corrupted(images, *condition, parameters.seed)) for condition in conditions}
+    found = {condition: accuracy(corrupted(images, *condition, seed)) for condition in conditions}
+    by_cue = {"unchanged": unchanged, **{name: right(with_cue(images, name, seed)) for name in CUES}}
     mean = float(np.mean([share for share, _, _ in found.values()]))
     shares = {name: {strength: found[name, strength][0] for strength in STRENGTHS} for name in CORRUPTIONS}
-    write_json(
-        files.metrics,
-        {"images": count, "clean_accuracy": clean[0], "mean_accuracy": mean, "mean_drop": clean[0] - mean, **shares},
-    )
+    figures = {"images": count, "clean_accuracy": clean[0], "mean_accuracy": mean, "mean_drop": clean[0] - mean}
+    cues = {name: accuracy_of(own) for name, own in by_cue.items()}
+    write_json(files.metrics, {**figures, **shares, "cues": cues})
     columns: list[str] = ["corruption", "strength", "accuracy", "accuracy_ci_low", "accuracy_ci_high"]
     rows = [dict(zip(columns, (*condition, *estimate), strict=True)) for condition, estimate in found.items()]
     write_tsv(files.plots / "conditions.tsv", rows)
+    write_tsv(files.plots / "cues.tsv", cue_rows(by_cue, labels, split.classes))
+
+    def answer(pictures: Iterable[np.ndarray]) -> np.ndarray:
+        return answers(model, card, pictures, config.batch_size)
+
+    flips = flip_rows(split.images, split.labels, predicted, split.classes, answer, OBJECTS)
+    write_tsv(files.plots / "flips.tsv", flips, FLIP_COLUMNS)
     said = f"accuracy {mean:.1%} on average under corruption, {clean[0]:.1%} without ({count} test images)"
-    examples = images[[0, count // 2]]
-    corruption_chart(
-        files.plots / "pictures/conditions.png",
-        clean,
-        found,
-        examples,
-        f"One view, 95 % intervals: {said}",
-        parameters.seed,
-    )
+    chart, examples = files.plots / "pictures/conditions.png", images[[0, count // 2]]
+    corruption_chart(chart, clean, found, examples, f"One view, 95 % intervals: {said}", seed)
     print(said)
 
 
 if __name__ == "__main__":
-    run_on_devices(main, Parameters, inputs=["model", "test"], outputs=["metrics", "plots"])
+    run_on_devices(main, Parameters, inputs=["model", "test", "predictions"], outputs=["metrics", "plots"])

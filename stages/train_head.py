@@ -4,7 +4,9 @@ The backbone is not even loaded, so not a bit of it can change.
 """
 
 from argparse import Namespace
+from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from transfer.data.features import Features, draw_views, load_features
 from transfer.devices.device import best_device, choose_algorithms
 from transfer.devices.launch import run_on_devices
 from transfer.network.classifier import Head, HeadShape, build_head, save_head
+from transfer.runtime.files import write_tsv
 from transfer.runtime.parameters import Group, SharedGroup
 from transfer.training.log import live_log, write_results
 from transfer.training.loop import fit
@@ -71,6 +74,15 @@ def make_task(train: Features, val: Features, device: torch.device, label_smooth
     return Task(f"features of width {plain.shape[1]}", len(labels), draw, validate, device, criterion=criterion)
 
 
+@torch.no_grad()
+def write_answers(path: Path, head: nn.Module, val: Features, device: torch.device) -> None:
+    """Write the actual and the predicted class of every validation image, to be compared with phase 2's one by one."""
+    named = np.array(val.classes)
+    answers = head.eval()(torch.from_numpy(val.plain).to(device)).argmax(1).cpu().numpy()
+    rows = zip(named[val.labels], named[answers], strict=True)
+    write_tsv(path, [{"actual": actual, "predicted": predicted} for actual, predicted in rows])
+
+
 def main(parameters: Parameters, files: Namespace) -> None:
     config, seed = parameters.train.head, parameters.seed
     train, val = load_features(files.train), load_features(files.val)
@@ -91,8 +103,9 @@ def main(parameters: Parameters, files: Namespace) -> None:
             fitted = fit(head, task, plan, optimizer, schedule, saved, log, "train_head")
         save_head(files.head, Head(shape, head.state_dict(), train.classes, len(fitted.history)))
         write_results(files.metrics, files.curves, fitted, FIRST_EPOCH)
+        write_answers(files.plots / "val_confusion.tsv", head, val, device)
         saved.discard()
 
 
 if __name__ == "__main__":
-    run_on_devices(main, Parameters, inputs=INPUTS, outputs=["head", "metrics", "curves"])
+    run_on_devices(main, Parameters, inputs=INPUTS, outputs=["head", "metrics", "curves", "plots"])

@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from commands.pr_report import LONGEST, main
 from tests.commands.runs import RESIZED, digits, start, write_run
 from tests.commands.toy import commit, git
+from transfer.comparison.changes import recipe_of
 from transfer.data.resizing import save_resized
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import ROOT, write_json
@@ -122,10 +123,12 @@ def test_the_noise_between_seeds_is_told_where_it_is_recorded(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "is not recorded (experiments/seed_spread.json)" in report(repository, capsys)
-    spread = {"metrics": {"accuracy": {"mean": 0.5, "std": 0.1}, "macro_f1": {"mean": 0.5, "std": 0.11}}}
-    write_json(repository / "experiments/seed_spread.json", {**spread, "seeds": [0, 1, 2], "recipe": "laptop"})
+    spread = {"metrics": {"accuracy": {"mean": 0.5, "std": 0.05}, "macro_f1": {"mean": 0.5, "std": 0.2}}}
+    used = recipe_of(load_yaml(repository / "params.yaml"))
+    seeds = list(range(60))  # as good as knowing the deviation
+    write_json(repository / "experiments/seed_spread.json", {**spread, "seeds": seeds, "parameters": used})
     found = {row[0]: row[4] for row in rows(report(repository, capsys), "Metrics")}
-    assert found["evaluate.accuracy"] == "beyond the noise between seeds"  # 0.3 against 2 √2 × 0.1
+    assert found["evaluate.accuracy"] == "beyond the noise between seeds"  # 0.3 against 0.05
     assert found["evaluate.macro_f1"] == "within"
     assert found["evaluate.mva_met"] == "not recorded"
     (repository / "experiments/seed_spread.json").write_text("{}", encoding="utf-8")

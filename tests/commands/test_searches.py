@@ -245,6 +245,9 @@ def test_seeds_record_mean_and_standard_deviation_of_every_figure(repository: Pa
     assert recorded["metrics"]["macro_f1"]["std"] == 0
     assert "mva_met" not in recorded["metrics"]
     assert recorded["seeds"] == [0, 1, 4]
+    assert recorded["parameters"]["train.lr"] == 0.01
+    assert recorded["parameters"]["train.optimizer"] == "https://x.org/~y/(1)?a=1&b=2"
+    assert "seed" not in recorded["parameters"]
     before = runs(repository)
     assert command(repository, "seeds", "--seeds", "0", "1", "4", "-S", "train.lr=0.01").returncode == 0
     assert runs(repository) == before

@@ -17,11 +17,11 @@ from transfer.report.evidence import leaves
 from transfer.runtime.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
-FROM_EVALUATE = ["evaluate", "leakage", "grad_cam", "report"]
-FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "robustness", "audit"]
+FROM_EVALUATE = ["evaluate", "grad_cam", "robustness", "report"]
+FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "audit"]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", "label_errors", *FROM_HEAD]
-FROM_SUBSAMPLE = ["subsample", "explore", *RESIZE, *FROM_EMBED]
+FROM_SUBSAMPLE = ["subsample", "explore", "leakage", *RESIZE, *FROM_EMBED]
 
 # Parameter or group: stages that read it beside report, which shows all, and all that may have to run again.
 RERUNS = {
@@ -32,24 +32,24 @@ RERUNS = {
     "groups": (["fine_tune", "evaluate"], FROM_FINE_TUNE),
     "label_errors": (["label_errors"], ["label_errors", *FROM_FINE_TUNE]),
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
-    "backbone": (["backbone"], ["backbone", *FROM_EMBED, "leakage"]),
+    "backbone": (["backbone"], ["backbone", *FROM_EMBED]),
     "subsample": (["subsample"], FROM_SUBSAMPLE),
     "explore": (["explore"], ["explore", "report"]),
     "resize.size_px": (
         ["backbone", "explore", *RESIZE],
-        ["backbone", "explore", "leakage", *RESIZE, *FROM_EMBED],
+        ["backbone", "explore", *RESIZE, *FROM_EMBED],
     ),
     "resize.interpolation": (RESIZE, [*RESIZE, *FROM_EMBED]),
     "embed": (["embed"], FROM_EMBED),
     "train.deterministic": (["train_head", "fine_tune"], FROM_HEAD),
-    "train.precision": (["embed", "leakage", "fine_tune"], FROM_EMBED),
+    "train.precision": (["embed", "fine_tune"], FROM_EMBED),
     "train.lr": (["fine_tune"], FROM_FINE_TUNE),
     "train.batch_size": (["fine_tune"], FROM_FINE_TUNE),
     "train.head": (["train_head"], FROM_HEAD),
     "train.fine_tune": (["fine_tune"], FROM_FINE_TUNE),
     "train.augment": (["fine_tune"], FROM_FINE_TUNE),
     "evaluate": (["evaluate"], FROM_EVALUATE),
-    "leakage": (["leakage"], ["leakage", "report"]),
+    "leakage": (["leakage"], ["leakage", *FROM_EVALUATE]),
     "robustness": (["robustness"], ["robustness", "report"]),
     "explain": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
     "grad_cam": (["grad_cam"], ["grad_cam", "report"]),
@@ -151,7 +151,7 @@ def test_another_batch_size_reruns_training_only_if_features_differ(finished: Pa
     assert stages_run(dvc(finished, "repro", "embed").stdout) == ["embed"]
     differ = before != [path.read_bytes() for path in features]
     changed, _ = changed_and_following(finished)
-    assert changed - {"report"} == ({"train_head", "leakage"} if differ else set())
+    assert changed - {"report"} == ({"train_head"} if differ else set())
 
 
 def test_the_same_images_in_another_container_rerun_no_work_on_them(finished: Path, tmp_path: Path) -> None:

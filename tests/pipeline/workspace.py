@@ -48,7 +48,6 @@ SMALLEST_RUN = {
         "expected_pairs": [["bird", "airplane"]],
     },
     "robustness": {"images": 6, "batch_size": 12},
-    "leakage": {"batch_size": 12},
     "explain": {"min_map_px": 4},
     "audit": {"images": 6, "faithfulness_images": 2, "sanity_images": 2},
 }

@@ -110,8 +110,8 @@ def options_of(stage: str) -> dict[str, str]:
     return dict(zip(names, words[1::2], strict=True))
 
 
-STAGES = (download, backbone, subsample, explore, embed, label_errors, train_head, fine_tune)
-STAGES += (evaluate, leakage, robustness, grad_cam, audit, report)
+STAGES = (download, backbone, subsample, explore, leakage, embed, label_errors, train_head, fine_tune)
+STAGES += (evaluate, robustness, grad_cam, audit, report)
 FILES = {stage: options_of(stage.__name__.removeprefix("stages.")) for stage in STAGES}
 FILES[resize] = {"split": "data/splits/val.npz", "resized": "data/resized/val"}
 

@@ -84,7 +84,7 @@ def test_figures_of_the_model_card_are_those_of_the_metrics(arena: Arena) -> Non
     assert f"error is {scores['calibration']['ece']:.3f};" in card
     assert metrics(arena, "backbone")["sha256"] in card
     assert sha256_of(arena.file("models/classifier/model.safetensors")) in card
-    assert "not passed" in card or metrics(arena, "audit")["passed"]
+    assert metrics(arena, "audit")["model"]["why"] in card
 
 
 def test_its_front_matter_is_what_model_hubs_read(arena: Arena) -> None:
@@ -115,8 +115,8 @@ def test_counts_of_the_data_card_are_those_of_the_metrics(arena: Arena) -> None:
     for name in CLASSES:
         assert table[name] == [str(counts[split]["per_class"][name]) for split in ("train", "val", "test")]
     assert table["all"] == [str(counts[split]["images"]) for split in ("train", "val", "test")]
-    pairs = metrics(arena, "leakage")["pairs"]["train-test"]
-    assert table["training and test"] == [str(pairs["exact"]), str(pairs["near"])]
+    copies = metrics(arena, "leakage")["copies"]["train-test"]
+    assert table["test images of training"] == [str(copies[kind]) for kind in ("exact", "near", "other_class")]
     suspects = arena.file("metrics/label_errors/suspects.tsv").read_text().count("\n") - 1
     assert f"{suspects} of 45 training images" in card
     assert [split["positions_sha256"] in card for split in counts.values()] == [True, True, True]
@@ -150,9 +150,10 @@ def test_torchvision_s_terms_are_told_only_of_its_own_weights(arena: Arena) -> N
 
 
 def test_a_passed_audit_is_no_limit(arena: Arena) -> None:
-    card = text_of(arena, MODEL_CARD, run_on(arena, "audit", passed=True, verdict="passed: all | of it"))
-    assert "passed: all \\| of it" in card  # escaped
-    assert "audit was not passed" not in card
+    card = text_of(arena, MODEL_CARD, run_on(arena, "audit", model={"word": "confirmed", "why": "all | of it"}))
+    assert "all \\| of it" in card  # escaped
+    assert "audit does not confirm" not in card
+    assert "audit does not confirm" in text_of(arena, MODEL_CARD)
 
 
 def test_provenance_names_the_model_the_parameters_and_the_metrics(arena: Arena) -> None:

@@ -27,6 +27,10 @@ def test_the_metrics_are_those_of_the_saved_head(arena):
     metrics = json.loads(arena.file("metrics/train_head.json").read_text())
     assert metrics["val"]["loss"] == pytest.approx(float(F.cross_entropy(logits, labels).detach()), rel=1e-5)
     assert metrics["val"]["accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
+    with arena.file("metrics/train_head/val_confusion.tsv").open() as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert [val.classes.index(row["actual"]) for row in rows] == val.labels.tolist()
+    assert [val.classes.index(row["predicted"]) for row in rows] == logits.argmax(1).tolist()
     assert metrics["epochs"] == head.epochs == 3
     assert 1 <= metrics["best_epoch"] <= 3
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.stats import t
 
+from transfer.data.classes import CONFIDENCE
 from transfer.report.evidence import leaves
 
 Nested = Mapping[str, Any]
@@ -47,18 +49,48 @@ class Spread(_Recorded):
     std: float = Field(ge=0)
 
 
+# What decides a figure of the evaluation, besides the seed; not where files come from, or how many are shown.
+RECIPE = (
+    *("backbone.name", "backbone.weights", "groups.", "subsample.", "resize.", "label_errors.folds", "train."),
+    *("evaluate.mirror", "evaluate.shift_fraction"),
+)
+
+
+def recipe_of(parameters: Nested) -> dict[str, Any]:
+    """The parameters that decide the figures of a run, by dotted name, as JSON has them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in leaves(parameters)
+        if name.startswith(RECIPE)
+    }
+
+
 class SeedSpread(_Recorded):
-    """How far figures of evaluate.json, and `val.…` of fine_tune.json, scatter between `seeds` of one recipe."""
+    """How far figures of evaluate.json, and `val.…` of fine_tune.json, scatter between `seeds` of one recipe.
+
+    `parameters` is that recipe as `recipe_of` gives it, `recipe` its name.
+    """
 
     metrics: dict[str, Spread]
-    seeds: list[int]
+    seeds: list[int] = Field(min_length=2)
+    parameters: dict[str, Any]
     recipe: str | None = None
 
-    def judge(self, name: str, difference: float) -> str:
-        """Whether a difference of two runs is larger than 2 √2 standard deviations, as 5 in 100 are by chance."""
+    def is_of(self, *runs: Nested) -> bool:
+        """Whether it was measured with the parameters of one of these runs."""
+        return any(recipe_of(parameters) == self.parameters for parameters in runs)
+
+    def judge(self, name: str, difference: float, comparisons: int) -> str:
+        """Whether a difference of two runs is larger than those of two seeds are.
+
+        The quantile is Student's t for as many degrees of freedom as the deviation was estimated with, at
+        Bonferroni's share of 5 % for each of `comparisons`, so that of all of them together one is larger by chance
+        in 5 of 100 cases at most.
+        """
         if name not in self.metrics:
             return "not recorded"
-        beyond = abs(difference) > 2 * math.sqrt(2) * self.metrics[name].std
+        quantile = t.isf((1 - CONFIDENCE) / comparisons / 2, len(self.seeds) - 1)
+        beyond = abs(difference) > quantile * math.sqrt(2) * self.metrics[name].std
         return "beyond the noise between seeds" if beyond else "within"
 
 

@@ -9,11 +9,13 @@ import numpy as np
 
 from transfer.comparison.changes import MISSING, Changed, SeedSpread, changes, not_run_with, stage_changes
 from transfer.comparison.paired import Comparison, compare_names
-from transfer.report.evidence import Evidence, difference_interval, interval, leaves, percent, points
+from transfer.report.evidence import Evidence, difference_interval, interval, leaves, percent, plural, points
 
 TEMPLATE = Path(__file__).parent / "templates/change.md.j2"
 OTHER_IMAGES = "the two runs were tested on different images, which cannot be paired"
 PHASES = {"train_head": "phase 1 (head only)", "fine_tune": "phase 2 (whole network)"}
+
+ENDS = ("_ci_low", "_ci_high")
 
 Rows = list[list[str]]
 
@@ -95,22 +97,43 @@ def _row(change: Changed) -> list[str]:
     return [change.name, shown(change.before), shown(change.after), step]
 
 
+OTHER_RECIPE = "not measured for this recipe"
+
+
 def metrics(before: Evidence, after: Evidence, spread: SeedSpread | None) -> dict[str, Any]:
-    """How many figures changed, and rows of them: those of the test split, and all others."""
+    """How many figures changed, and rows of them: those of the test split, and all others.
+
+    `judged` says of how many figures a spread between seeds of one of the two recipes decides.
+    """
     found = changes(before.metrics, after.metrics)
+    fits = spread is not None and spread.is_of(before.parameters, after.parameters)
+    judged = [change for change in found if spread and _spread_name(change) in spread.metrics]
     headline: Rows = []
     others: Rows = []
     for change in found:
-        if change.name.endswith(("_ci_low", "_ci_high")):
+        if change.name.endswith(ENDS):
             continue
-        stage, _, name = change.name.partition(".")
         noise = "not recorded"
-        if spread and stage in ("evaluate", "fine_tune") and change.difference is not None:
-            noise = spread.judge(name, change.difference)
+        if spread and (name := _spread_name(change)) and change.difference is not None:
+            noise = spread.judge(name, change.difference, len(judged)) if fits and judged else noise
+            noise = OTHER_RECIPE if judged and not fits and name in spread.metrics else noise
+        stage, _, name = change.name.partition(".")
         table = headline if stage == "evaluate" and not name.startswith("per_class.") else others
         table.append([*_row(change), noise])
     total = {name for evidence in (before, after) for name, _ in leaves(evidence.metrics)}
-    return {"changed": len(found), "total": len(total), "headline": headline, "others": others}
+    return {
+        "changed": len(found),
+        "total": len(total),
+        "judged": len(judged) if fits else 0,
+        "headline": headline,
+        "others": others,
+    }
+
+
+def _spread_name(change: Changed) -> str:
+    """What a figure is called where its spread between seeds is recorded; empty for one that never is."""
+    stage, _, name = change.name.partition(".")
+    return name if stage in ("evaluate", "fine_tune") and not name.endswith(ENDS) else ""
 
 
 def parameters(before: Evidence, after: Evidence) -> Rows:
@@ -157,6 +180,7 @@ def facts(before: Run, after: Run, comparison: Comparison | None, spread: SeedSp
         "curves": curves(old, new),
         "other_images": OTHER_IMAGES,
         "percent": percent,
+        "plural": plural,
         "points": points,
         "interval": interval,
     }

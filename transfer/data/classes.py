@@ -1,6 +1,6 @@
 """Classes by name and by number, and how often each was taken for which."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -40,7 +40,8 @@ def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
     return np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
-CLUSTER_COLUMNS = ("classes", "size", "errors", "share_of_errors")
+CLUSTER_COLUMNS = ("classes", "size", "errors", "share_of_errors", "excess", "excess_ci_low", "excess_ci_high")
+CONFIDENCE = 0.95
 
 
 def without_hits(counts: np.ndarray) -> np.ndarray:
@@ -48,40 +49,59 @@ def without_hits(counts: np.ndarray) -> np.ndarray:
     return np.where(np.eye(len(counts), dtype=bool), 0, counts)
 
 
-def modularity(weights: np.ndarray, members: np.ndarray) -> float:
-    """How much more of symmetric weights (C, C) lies inside groups (C,) than by chance (Newman 2004)."""
-    of_group = np.eye(members.max() + 1)[members]
-    shares = of_group.T @ weights @ of_group / weights.sum()
-    return float(shares.trace() - np.square(shares.sum(0)).sum())
+def evenly_spread(counts: np.ndarray) -> np.ndarray:
+    """Errors (C, C) between each two classes, either way, if each class's errors fell evenly on all others."""
+    share = without_hits(counts).sum(1) / max(len(counts) - 1, 1)
+    return without_hits(share[:, None] + share)
+
+
+def excess(errors: np.ndarray, expected: np.ndarray, comparisons: int) -> np.ndarray:
+    """Errors (...) as a multiple of those `expected` (...), and its interval: (3, ...).
+
+    Garwood's (1936) exact one of a Poisson count, at Bonferroni's share of 5 % for each of `comparisons`. The
+    classes' own errors are taken as given.
+    """
+    from scipy.stats import chi2  # half a second that few stages need
+
+    tail = (1 - CONFIDENCE) / comparisons / 2
+    low = np.where(errors > 0, chi2.ppf(tail, 2 * np.maximum(errors, 1)), 0) / 2
+    return np.stack([errors, low, chi2.isf(tail, 2 * errors + 2) / 2]) / expected
+
+
+def _cliques(linked: np.ndarray, chosen: list[int], open_to: list[int], closed: list[int]) -> Iterator[list[int]]:
+    """All largest sets of labels of which every two are linked (Bron & Kerbosch 1973)."""
+    if not open_to and not closed:
+        yield chosen
+    for place, label in enumerate(open_to):
+        more, seen = ([other for other in some if linked[label, other]] for some in (open_to[place + 1 :], closed))
+        yield from _cliques(linked, [*chosen, label], more, seen)
+        closed = [*closed, label]
 
 
 def clusters(counts: np.ndarray) -> list[list[int]]:
-    """Groups of two labels or more that are confused with each other, ranked by their errors, most first.
+    """Pairs, or larger sets, of labels of which every two are confused more than evenly; most errors first.
 
-    counts (C, C) of actual and predicted classes. Average linkage over the rates at which two classes are
-    confused, either way; of all cuts of the tree the one of highest modularity, the finest of equals.
+    counts (C, C) of actual and predicted classes. Two classes belong together if the whole interval of their
+    `excess` is above 1, so that a class may be in several sets, or in none.
     """
-    from scipy.cluster.hierarchy import cut_tree, linkage  # half a second that few stages need
-    from scipy.spatial.distance import squareform
-
-    errors = without_hits(counts)
-    if not errors.any():
-        return []
-    rates = errors / np.maximum(counts.sum(1, keepdims=True), 1)
-    weights = (rates + rates.T) / 2
-    tree = linkage(squareform(weights.max() - weights, checks=False), method="average")
-    members = max(cut_tree(tree).T, key=lambda cut: round(modularity(weights, cut), 12))
-    found = [np.flatnonzero(members == group).tolist() for group in range(members.max() + 1)]
-    errors_in = {tuple(group): int(errors[np.ix_(group, group)].sum()) for group in found}
-    return sorted((group for group in found if errors_in[tuple(group)]), key=lambda group: -errors_in[tuple(group)])
+    errors, size = without_hits(counts), len(counts)
+    linked = np.zeros((size, size), bool)
+    rows, columns = np.nonzero(np.triu(errors + errors.T))
+    both, expected = (errors + errors.T)[rows, columns], evenly_spread(counts)[rows, columns]
+    linked[rows, columns] = excess(both, expected, size * (size - 1) // 2)[1] > 1 if size > 1 else False
+    linked |= linked.T
+    found = [sorted(group) for group in _cliques(linked, [], list(range(size)), []) if len(group) > 1]
+    return sorted(found, key=lambda group: -errors[np.ix_(group, group)].sum())
 
 
 def cluster_rows(counts: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """A row per cluster with its share of all errors. The names are for people: a name may hold a comma too."""
-    errors = without_hits(counts)
+    """A row per cluster: its share of all errors, and its excess. For people: a name may hold a comma too."""
+    errors, expected = without_hits(counts), evenly_spread(counts)
     rows = []
     for group in clusters(counts):
-        own = int(errors[np.ix_(group, group)].sum())
-        row = (", ".join(classes[label] for label in group), len(group), own, own / int(errors.sum()))
+        inside = np.ix_(group, group)
+        own = errors[inside].sum()
+        more = excess(own, expected[inside].sum() / 2, len(counts) * (len(counts) - 1) // 2).tolist()
+        row = (", ".join(classes[label] for label in group), len(group), int(own), float(own / errors.sum()), *more)
         rows.append(dict(zip(CLUSTER_COLUMNS, row, strict=True)))
     return rows

@@ -40,15 +40,6 @@ def suspects(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray,
     return places, suggested[places]
 
 
-def accuracy_without(places: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """The accuracy on all images but those at `places`; left out if none is left.
-
-    Most suspects are answers that count as wrong, so this is the most that label errors can have cost, not the least.
-    """
-    others = np.delete(probabilities.argmax(1) == labels, places)
-    return {"accuracy_without": float(others.mean())} if len(others) else {}
-
-
 def suspect_rows(
     probabilities: np.ndarray, split: Resized, places: np.ndarray, suggested: np.ndarray
 ) -> list[dict[str, Any]]:

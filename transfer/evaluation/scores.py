@@ -1,16 +1,15 @@
 """How good predictions are, with scikit-learn's definitions, and how sure that is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import classification_report, log_loss
 
-from transfer.data.classes import confusion_counts
+from transfer.data.classes import CONFIDENCE, confusion_counts
 from transfer.runtime.errors import DataError
 
-CONFIDENCE = 0.95
 DRAWS = 2000
 CLASS_COLUMNS = tuple(f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_ci_low", "_ci_high"))
 
@@ -35,20 +34,44 @@ def f1_of(counts: np.ndarray) -> np.ndarray:
     return 2 * hits / np.maximum(counts.sum(-1) + counts.sum(-2), 1)
 
 
-def f1_draws(counts: np.ndarray, seed: int, draws: int = DRAWS) -> np.ndarray:
-    """F1 of each class (draws, C) in bootstrap samples of the images behind a confusion matrix (C, C).
+def f1_interval(hits: int, concerned: int) -> tuple[float, float]:
+    """95 % interval of F1 from its hits and the images `concerned`, which are of the class or predicted so.
+
+    F1 is 2 J / (1 + J) of the share J = hits / concerned, whose interval is Wilson's: it knows that 1 is the end.
+    """
+    low, high = (2 * share / (1 + share) for share in wilson_interval(hits, concerned))
+    return low, high
+
+
+def macro_f1_interval(counts: np.ndarray, seed: int, draws: int = DRAWS) -> tuple[float, float]:
+    """95 % interval of the macro F1 of a confusion matrix (C, C), by a bootstrap over images.
 
     To draw images with replacement and count their cells is to draw from a multinomial distribution
-    over the cells (Efron & Tibshirani 1993).
+    over the cells (Efron & Tibshirani 1993). Two hits and two errors are added first, spread evenly, and the interval
+    is 1.96 deviations either way, as Agresti & Coull (1998) have it for proportions: where no error was seen, a
+    bootstrap alone would never draw one.
     """
-    cells = np.random.default_rng(seed).multinomial(counts.sum(), counts.ravel() / counts.sum(), size=draws)
-    return f1_of(cells.reshape(draws, *counts.shape))
+    diagonal = np.eye(len(counts))
+    added = 2 * diagonal / diagonal.sum() + (2 * (1 - diagonal) / max((1 - diagonal).sum(), 1))
+    cells = (counts + added).ravel()
+    drawn = np.random.default_rng(seed).multinomial(counts.sum(), cells / cells.sum(), size=draws)
+    centre, reach = float(f1_of(counts + added).mean()), f1_of(drawn.reshape(draws, *counts.shape)).mean(1).std()
+    value, reach = float(f1_of(counts).mean()), 1.96 * float(reach)
+    return max(min(centre - reach, value), 0.0), min(max(centre + reach, value), 1.0)
 
 
-def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval that bootstrap draws (N,) span."""
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+def paired_difference(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:
+    """Share of right answers (N,) bool after, less that before, of the same images, with its 95 % interval.
+
+    Clopper and Pearson's of those that changed to right among all that changed, which McNemar's exact test (1947)
+    asks about too.
+    """
+    fixed, changed = int((after & ~before).sum()), int((after != before).sum())
+    if not changed:
+        return 0.0, 0.0, 0.0
+    ends = binomtest(fixed, changed).proportion_ci(CONFIDENCE, method="exact")
+    share = changed / len(before)
+    return (2 * fixed - changed) / len(before), float(2 * ends.low - 1) * share, float(2 * ends.high - 1) * share
 
 
 def with_interval(name: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
@@ -69,8 +92,8 @@ def top_accuracy(probabilities: np.ndarray, labels: np.ndarray, count: int) -> f
 def score(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], seed: int) -> dict[str, Any]:
     """Accuracy, macro F1, losses and per-class precision, recall and F1, with 95 % intervals.
 
-    probabilities (N, classes), labels (N,). Intervals are Wilson's for proportions and `seed`'s
-    bootstrap for F1. A class that is never predicted has precision 0, and no interval of it.
+    probabilities (N, classes), labels (N,). Intervals are Wilson's for proportions and the F1 of a
+    class, `seed`'s bootstrap for macro F1. A class that is never predicted has precision 0, and no interval of it.
     Raises DataError if a class has no image, because its recall would have no meaning.
     """
     every = np.arange(len(classes))
@@ -83,26 +106,23 @@ def score(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str],
         labels, predicted, labels=every, target_names=list(classes), output_dict=True, zero_division=never_predicted
     )
     counts = confusion_counts(labels, predicted, len(classes))
-    draws = f1_draws(counts, seed)
     return {
         **with_interval("accuracy", hits / len(labels), wilson_interval(hits, len(labels))),
-        **with_interval("macro_f1", report["macro avg"]["f1-score"], percentile_interval(draws.mean(1))),
+        **with_interval("macro_f1", report["macro avg"]["f1-score"], macro_f1_interval(counts, seed)),
         "top2_accuracy": top_accuracy(probabilities, labels, 2),
         "loss": float(log_loss(labels, probabilities, labels=every)),
         "brier": brier_score(probabilities, labels),
-        "per_class": {
-            name: _class_scores(report[name], counts, label, draws[:, label]) for label, name in enumerate(classes)
-        },
+        "per_class": {name: _class_scores(report[name], counts, label) for label, name in enumerate(classes)},
     }
 
 
-def _class_scores(report: dict[str, float], counts: np.ndarray, label: int, draws: np.ndarray) -> dict[str, float]:
-    hits, said, there = int(counts[label, label]), int(counts[:, label].sum()), int(counts[label].sum())
+def _class_scores(report: dict[str, float], counts: np.ndarray, label: int) -> dict[str, float]:
+    hits, predicted, there = int(counts[label, label]), int(counts[:, label].sum()), int(counts[label].sum())
     scores = {"precision": report["precision"], "recall": report["recall"], "f1": report["f1-score"]}
-    if said:
-        scores |= with_interval("precision", report["precision"], wilson_interval(hits, said))
+    if predicted:
+        scores |= with_interval("precision", report["precision"], wilson_interval(hits, predicted))
     scores |= with_interval("recall", report["recall"], wilson_interval(hits, there))
-    return scores | with_interval("f1", report["f1-score"], percentile_interval(draws))
+    return scores | with_interval("f1", report["f1-score"], f1_interval(hits, there + predicted - hits))
 
 
 def group_gap(labels: np.ndarray, predicted: np.ndarray, rigid: Sequence[int]) -> dict[str, float]:
@@ -122,3 +142,12 @@ def group_gap(labels: np.ndarray, predicted: np.ndarray, rigid: Sequence[int]) -
         "organic_accuracy": other_hits / other_total,
         **with_interval("gap", gap, interval),
     }
+
+
+def verdict(scores: Mapping[str, Any], minimum: float) -> str:
+    """One line: accuracy with its interval, macro F1, and whether the minimum viable accuracy is met."""
+    return (
+        f"accuracy {scores['accuracy']:.4f} (95 % interval {scores['accuracy_ci_low']:.4f} to "
+        f"{scores['accuracy_ci_high']:.4f}), macro F1 {scores['macro_f1']:.4f}: "
+        f"minimum viable accuracy ({minimum}) {'met' if scores['macro_f1'] >= minimum else 'missed'}"
+    )

@@ -14,7 +14,7 @@ from transfer.explanation.objects import BLUR
 from transfer.network.classifier import Classifier
 
 CENTRE = 1 / 4  # standard deviation of the centre prior, as a share of the side
-STEPS = 16  # of insertion and deletion
+STEPS = 8  # of insertion and deletion
 DRAWS = 2000  # of the bootstrap
 
 Table = Mapping[str, np.ndarray]
@@ -53,13 +53,21 @@ def random_maps(count: int, width: int, size_px: int, rng: np.random.Generator) 
     return np.stack([cv2.resize(one, (size_px, size_px)) for one in (noise - low) / (high - low)])
 
 
+def oracle_maps(masks: np.ndarray, width: int) -> np.ndarray:
+    """Masks (N, S, S) bool as coarse as maps of `width` × `width` are, enlarged as these: the best there can be."""
+    size_px = masks.shape[1:]
+    coarse = [cv2.resize(mask.astype(np.float32), (width, width), interpolation=cv2.INTER_AREA) for mask in masks]
+    return np.stack([cv2.resize(one, size_px) for one in coarse])
+
+
 def localisation(maps: np.ndarray, masks: np.ndarray, width: int, seed: int) -> Table:
-    """Energy and hits of each map (N, H, W), of a centred Gaussian and of noise as coarse, as columns (N,)."""
+    """Energy and hits of each map (N, H, W), a centred Gaussian, noise and the mask itself as coarse; columns (N,)."""
     size_px = maps.shape[-1]
     kinds = {
         "cam": maps,
         "centre": np.broadcast_to(centre_map(size_px), maps.shape),
         "random": random_maps(len(maps), width, size_px, np.random.default_rng(seed)),
+        "oracle": oracle_maps(masks, width),
     }
     energies = {f"energy_{name}": energy_inside(kind, masks) for name, kind in kinds.items()}
     return energies | {f"hits_{name}": pointing_hits(kind, masks) for name, kind in kinds.items()}
@@ -134,8 +142,8 @@ def randomised(model: Classifier, seed: int) -> Iterator[tuple[str, Classifier]]
 
 
 def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Spearman's rank correlation (N,) of maps (N, H, W) one by one; 0 with a map that is the same everywhere."""
-    values = np.zeros(len(maps))
+    """Spearman's rank correlation (N,) of maps (N, H, W) one by one; NaN with a map that is the same everywhere."""
+    values = np.full(len(maps), np.nan)
     for place, (one, other) in enumerate(zip(maps, others, strict=True)):
         if np.ptp(one) and np.ptp(other):
             correlation: Any = spearmanr(one.ravel(), other.ravel())
@@ -143,14 +151,21 @@ def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     return values
 
 
+def likeness(maps: np.ndarray, others: np.ndarray, seed: int) -> dict[str, float]:
+    """Mean rank correlation of maps (N, H, W) with its interval, and the share that is the same everywhere.
+
+    Such maps are left out of the mean; there is none if all are so.
+    """
+    values = rank_correlations(maps, others)
+    known = values[~np.isnan(values)]
+    return {**mean_with_interval("rank_correlation", known, seed), "constant": 1 - len(known) / len(values)}
+
+
 def sanity(
     model: Classifier, maps: np.ndarray, maps_of: Callable[[Classifier], np.ndarray], seed: int
 ) -> dict[str, dict[str, float]]:
-    """Mean rank correlation of maps (N, H, W) with those of the model after each step of randomisation."""
-    return {
-        name: {"rank_correlation": float(rank_correlations(maps, maps_of(network)).mean())}
-        for name, network in randomised(model, seed)
-    }
+    """`likeness` of maps (N, H, W) and those of the model after each step of randomisation."""
+    return {name: likeness(maps, maps_of(network), seed) for name, network in randomised(model, seed)}
 
 
 def right_answers(probabilities: Table, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -176,56 +191,69 @@ def mean_with_interval(name: str, values: np.ndarray, seed: int) -> dict[str, fl
     return {name: float(values.mean()), f"{name}_ci_low": low, f"{name}_ci_high": high}
 
 
-def drop_ratio(means: np.ndarray) -> np.ndarray:
-    """Background drop over foreground drop, from means (..., 2) of both; infinite if the foreground costs nothing."""
-    background, foreground = means[..., 0], means[..., 1]
-    return np.divide(background, foreground, out=np.full(background.shape, np.inf), where=foreground > 0)
+PRIORS = ("centre", "random", "oracle")
+
+
+def normalised(means: np.ndarray) -> np.ndarray:
+    """(maps − prior) / (oracle − prior) of means (..., 3) of all three: 0 a guess at the middle, 1 the mask itself."""
+    maps, prior, oracle = np.moveaxis(means, -1, 0)
+    return np.divide(maps - prior, oracle - prior, out=np.zeros(maps.shape), where=oracle > prior)
 
 
 def summarise(table: Table, seed: int) -> dict[str, Any]:
     """Figures of the images in a table of `localisation` and of right answers (0 or 1), one row an image.
 
-    A drop is the mean over both ways to change a part. The ratio is left out if the foreground costs nothing,
-    an end of its interval if the foreground costs nothing there.
+    All differences are of the same images, with the interval of a paired bootstrap: background_gap is what a
+    misleading scene costs beside another one of the class, object_gap what another object costs beside another one of
+    the class, object_minus_background their difference, cut_cost what cutting out costs, mask_gain what the right
+    mask is worth.
     """
     figures: dict[str, Any] = {}
     for name, column in (("energy_inside", "energy"), ("pointing", "hits")):
         known = ~np.isnan(table[f"{column}_cam"])
         if known.any():
-            figures[name] = mean_with_interval("cam", table[f"{column}_cam"][known], seed) | {
-                prior: float(table[f"{column}_{prior}"][known].mean()) for prior in ("centre", "random")
-            }
+            own = {kind: table[f"{column}_{kind}"][known] for kind in ("cam", *PRIORS)}
+            figures[name] = mean_with_interval("cam", own["cam"], seed)
+            figures[name] |= {prior: float(own[prior].mean()) for prior in PRIORS}
+            three = np.stack([own["cam"], own["centre"], own["oracle"]], axis=1)
+            low, high = bootstrap(three, normalised, seed)
+            figures[name] |= {"normalised": float(normalised(three.mean(0)))}
+            figures[name] |= {"normalised_ci_low": low, "normalised_ci_high": high}
+    shares, original = table["energy_cam"], table["right_original"]
+    for name, rightness in (("right_answers", 1), ("wrong_answers", 0)):
+        own = shares[(original == rightness) & ~np.isnan(shares)]
+        figures[name] = {"images": len(own), **mean_with_interval("energy_inside", own, seed)}
     right = {name.removeprefix("right_"): values for name, values in table.items() if name.startswith("right_")}
-    clean = right.pop("original")
-    drops = np.stack(
-        [
-            clean - (right["background_blurred"] + right["background_swapped"]) / 2,
-            clean - (right["foreground_blurred"] + right["foreground_swapped"]) / 2,
-        ],
-        axis=1,
-    )
-    background, foreground = drops.mean(0)
-    ratio = float(drop_ratio(drops.mean(0)))
-    low, high = bootstrap(drops, drop_ratio, seed)
-    ratios = {"ratio": ratio, "ratio_ci_low": low, "ratio_ci_high": high}
-    figures["counterfactual"] = {
-        "clean_accuracy": float(clean.mean()),
-        **{name: float(values.mean()) for name, values in right.items()},
-        "background_drop": float(background),
-        "foreground_drop": float(foreground),
-        **{name: value for name, value in ratios.items() if np.isfinite(ratio) and np.isfinite(value)},
+    background = right["background_same_class"] - right["background_swapped"]
+    foreground = right["foreground_same_class"] - right["foreground_swapped"]
+    differences = {
+        "background_gap": background,
+        "object_gap": foreground,
+        "object_minus_background": foreground - background,
+        "cut_cost": right["original"] - right["background_same_class"],
+        "mask_gain": right["background_swapped"] - right["masks_permuted"],
     }
+    figures["counterfactual"] = {
+        "images": len(background),
+        "clean_accuracy": float(right.pop("original").mean()),
+        **{name: float(values.mean()) for name, values in right.items()},
+    }
+    for name, values in differences.items():
+        figures["counterfactual"] |= mean_with_interval(name, values, seed)
     return figures
 
 
 def faithfulness(curves: Table, seed: int) -> dict[str, float]:
-    """Areas of the curves, and how far the maps are ahead of random ones in each, with intervals."""
+    """Areas of the curves, and how far the maps are ahead of random ones and of the centre, with intervals."""
     areas = {name: area_under(kind) for name, kind in curves.items()}
-    return {
-        **{name: float(area.mean()) for name, area in areas.items()},
-        **mean_with_interval("insertion_gain", areas["insertion_cam"] - areas["insertion_random"], seed),
-        **mean_with_interval("deletion_gain", areas["deletion_random"] - areas["deletion_cam"], seed),
-    }
+    figures: dict[str, float] = {"images": len(areas["insertion_cam"])}
+    figures |= {name: float(area.mean()) for name, area in areas.items()}
+    for prior, end in (("random", ""), ("centre", "_over_centre")):
+        insertion = areas["insertion_cam"] - areas[f"insertion_{prior}"]
+        deletion = areas[f"deletion_{prior}"] - areas["deletion_cam"]
+        figures |= mean_with_interval(f"insertion_gain{end}", insertion, seed)
+        figures |= mean_with_interval(f"deletion_gain{end}", deletion, seed)
+    return figures
 
 
 def per_class(table: Table, labels: np.ndarray, taken: np.ndarray, classes: Sequence[str], seed: int) -> dict[str, Any]:
@@ -244,10 +272,14 @@ def per_class(table: Table, labels: np.ndarray, taken: np.ndarray, classes: Sequ
 
 def class_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The figures of `per_class` as rows of a table, empty where one is missing."""
+    ends = ("", "_ci_low", "_ci_high")
     columns = {
-        "energy_inside": ("cam", "centre", "random"),
-        "pointing": ("cam", "centre", "random"),
-        "counterfactual": ("clean_accuracy", "background_drop", "foreground_drop"),
+        "energy_inside": ("cam", *PRIORS),
+        "pointing": ("cam", *PRIORS),
+        "counterfactual": (
+            "clean_accuracy",
+            *(f"{name}{end}" for name in ("background_gap", "object_gap") for end in ends),
+        ),
     }
     rows = []
     for name, values in figures.items():
@@ -255,8 +287,5 @@ def class_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
         for group, keys in columns.items():
             prefix = "" if group == "counterfactual" else f"{group}_"
             row |= {f"{prefix}{key}": values.get(group, {}).get(key, "") for key in keys}
-        row |= {
-            key: values.get("counterfactual", {}).get(key, "") for key in ("ratio", "ratio_ci_low", "ratio_ci_high")
-        }
         rows.append(row)
     return rows

@@ -127,16 +127,20 @@ def draw_partners(labels: np.ndarray, same_class: bool, rng: np.random.Generator
 def counterfactuals(pixels: np.ndarray, masks: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Images (N, S, S, 3) uint8 with background or object changed, each kind under its name.
 
-    background_same_class has the surroundings of another image of the class (Xiao et al. 2021): it shows
-    what cutting out costs by itself. foreground_swapped shows the object of another class.
+    background_same_class has the surroundings of another image of the class (Xiao et al. 2021), foreground_same_class
+    the object of one: they show what cutting out costs by itself. foreground_swapped shows the object of another
+    class. masks_permuted is background_swapped with the mask of any other image: what is left then is not the object's.
     """
     rng = np.random.default_rng(seed)
     others, alike = (draw_partners(labels, same, rng) for same in (False, True))
+    turned = np.roll(rng.permutation(len(labels)), 1)
     kinds = {
         "background_blurred": lambda i: blur_background(pixels[i], masks[i]),
         "background_swapped": lambda i: put_into(pixels[i], masks[i], pixels[others[i]], masks[others[i]]),
         "background_same_class": lambda i: put_into(pixels[i], masks[i], pixels[alike[i]], masks[alike[i]]),
         "foreground_blurred": lambda i: blur_object(pixels[i], masks[i]),
+        "masks_permuted": lambda i: put_into(pixels[i], masks[turned[i]], pixels[others[i]], masks[others[i]]),
+        "foreground_same_class": lambda i: put_into(pixels[alike[i]], masks[alike[i]], pixels[i], masks[i]),
         "foreground_swapped": lambda i: put_into(pixels[others[i]], masks[others[i]], pixels[i], masks[i]),
     }
     return {name: np.stack([make(i) for i in range(len(pixels))]) for name, make in kinds.items()}

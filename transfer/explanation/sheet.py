@@ -20,7 +20,9 @@ COLUMNS = {
     "background_blurred": "background\nblurred",
     "background_swapped": "background of\nanother class",
     "background_same_class": "background of\nthe same class",
+    "masks_permuted": "the same, mask\nof another",
     "foreground_blurred": "object\nblurred",
+    "foreground_same_class": "object of\nthe same class",
     "foreground_swapped": "object of\nanother class",
 }
 BLUE, ORANGE, GREY = "#0969da", "#bc4c00", "#8c959f"
@@ -58,6 +60,19 @@ def first_of_classes(
     return examples
 
 
+def verdict_text(figures: Mapping[str, Any]) -> str:
+    """Both verdicts, a line each."""
+    model, maps = figures["model"], figures["maps"]
+    return (
+        f"The model decides by the object: {model['word']}. {_sentence(model['why'])}\n"
+        f"The maps show what its answers rest on: {maps['word']}. {_sentence(maps['why'])}"
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def _panes(example: Example, classes: Sequence[str]) -> list[Pane]:
     pixels, _ = example.versions["original"]
     answers = {name: answer_pane(*shown, example.label, classes) for name, shown in example.versions.items()}
@@ -90,8 +105,8 @@ def audit_sheet(
     rows_in = 1.22 * max(len(rows), 1) + 0.35
     height = text_in + rows_in + chart_in + 0.9
     figure = plt.figure(figsize=(width, height))
-    verdict = fill(f"Audit {figures['verdict']}.", 125)
-    figure.text(0.3 / width, 1 - 0.12 / height, verdict, va="top", fontsize=9)
+    text = "\n".join(fill(line, 150) for line in verdict_text(figures).splitlines())
+    figure.text(0.3 / width, 1 - 0.12 / height, text, va="top", fontsize=9)
     panes = figure.add_gridspec(
         max(len(rows), 1), len(COLUMNS), left=0.35 / width, right=1 - 0.1 / width,
         top=1 - (text_in + 0.35) / height, bottom=(chart_in + 0.9) / height, wspace=0.05, hspace=0.2,
@@ -128,15 +143,15 @@ def _nothing(axes: Axes) -> None:
 
 def _localisation_chart(axes: Axes, figures: Mapping[str, Any]) -> None:
     axes.set_title("On the object", fontsize=9)
-    kinds = {"cam": BLUE, "centre": GREY, "random": "#d0d7de"}
+    kinds = {"cam": BLUE, "centre": GREY, "random": "#d0d7de", "oracle": "#116329"}
     for group, name in enumerate(("energy_inside", "pointing")):
         if name not in figures:
             return _nothing(axes)
         values = figures[name]
         for place, (kind, colour) in enumerate(kinds.items()):
-            label = {"cam": "maps", "centre": "centre", "random": "random"}[kind] if group == 0 else None
-            axes.bar(group + 0.27 * (place - 1), values[kind], 0.25, color=colour, label=label)
-        _interval(axes, group - 0.27, values["cam_ci_low"], values["cam_ci_high"])
+            label = {"cam": "maps", "oracle": "mask itself"}.get(kind, kind) if group == 0 else None
+            axes.bar(group + 0.21 * (place - 1.5), values[kind], 0.19, color=colour, label=label)
+        _interval(axes, group - 0.315, values["cam_ci_low"], values["cam_ci_high"])
     axes.set(xticks=[0, 1], xticklabels=["energy", "hits"], ylim=(0, 1))
     axes.legend(fontsize=6.5, frameon=False, loc="upper left", handlelength=1)
     return None
@@ -151,9 +166,9 @@ def _counterfactual_chart(axes: Axes, figures: Mapping[str, Any]) -> None:
     if "counterfactual" not in figures:
         return _nothing(axes)
     shown = {"clean_accuracy": ("image", GREY)} | {
-        name: (title, BLUE if name.startswith("background") else ORANGE)
+        name: (title, ORANGE if name.startswith("foreground") else BLUE)
         for name, title in COLUMNS.items()
-        if name.startswith(("background", "foreground"))
+        if name.startswith(("background", "masks", "foreground"))
     }
     values = [figures["counterfactual"][name] for name in shown]
     places = range(len(shown))
@@ -171,7 +186,7 @@ def _curves_chart(axes: Axes, curves: Mapping[str, np.ndarray]) -> None:
         return _nothing(axes)
     for name, values in curves.items():
         kind, maps = name.split("_")
-        colour, style = BLUE if kind == "insertion" else ORANGE, "-" if maps == "cam" else ":"
+        colour, style = BLUE if kind == "insertion" else ORANGE, {"cam": "-", "random": ":"}.get(maps, "--")
         label = f"{kind}, {'maps' if maps == 'cam' else maps}"
         axes.plot(np.linspace(0, 1, values.shape[1]), values.mean(0), style, color=colour, label=label)
     axes.set(ylim=(0, 1.25), yticks=[0, 0.5, 1], xlim=(0, 1), xticks=[0, 0.5, 1])
@@ -186,11 +201,11 @@ def _sanity_chart(axes: Axes, figures: Mapping[str, Any]) -> None:
     if "sanity" not in figures:
         return _nothing(axes)
     steps = figures["sanity"]
-    values = [1.0, *(step["rank_correlation"] for step in steps.values())]
+    values = [1.0, *(step.get("rank_correlation", np.nan) for step in steps.values())]
     axes.plot(values, "o-", color=BLUE, markersize=3)
     axes.axhline(0, color=GREY, linewidth=0.8)
     names = ["trained", *steps]
-    axes.set(xticks=range(len(names)), ylim=(min(-0.3, *values), 1.05))
+    axes.set(xticks=range(len(names)), ylim=(np.nanmin([-0.3, *values]), 1.05))
     axes.set_xticklabels(names, rotation=60, ha="right", rotation_mode="anchor")
     axes.set_ylabel("rank correlation", fontsize=7)
     return None

@@ -164,8 +164,7 @@ def draw_bars(axes: Axes, values: Mapping[str, float | None], title: str, form: 
 def pair_sheet(path: Path, rows: Sequence[Mapping[str, Any]], count: int, columns: int = 5) -> None:
     """The first `count` pairs side by side, each second image once; without any, a page that says so.
 
-    Rows hold kind, split, position, class and pixels (H, W, 3) uint8 of both images (`split_a`, `split_b`, ...),
-    feature_similarity and pixel_correlation.
+    Rows hold kind, correlation, and split, position, class and pixels (H, W, 3) uint8 of both (`split_a`, ...).
     """
     once: dict[tuple, Mapping[str, Any]] = {}  # an image of many pairs would fill the page
     for row in rows:
@@ -175,7 +174,7 @@ def pair_sheet(path: Path, rows: Sequence[Mapping[str, Any]], count: int, column
     lines = max(-(-len(shown) // columns), 1)
     height = 1.45 * lines + 0.6
     figure = plt.figure(figsize=(2.35 * columns + 0.2, height))
-    title = f"Images that are there twice: {len(shown):,} of {len(rows):,} pairs"
+    title = f"Images that are there twice: {len(shown):,} of {len(rows):,}"
     figure.suptitle(title, fontsize=10, y=1 - 0.12 / height, va="top")
     if not shown:
         figure.text(0.5, 0.4, "none was found", ha="center", va="center", color="gray", fontsize=10)
@@ -188,8 +187,7 @@ def pair_sheet(path: Path, rows: Sequence[Mapping[str, Any]], count: int, column
         pair = [figure.add_subplot(grid[down, 3 * right + place]) for place in (0, 1)]
         for axes, side in zip(pair, "ab", strict=True):
             show_pixels(axes, row[f"pixels_{side}"], f"{row[f'split_{side}']}: {row[f'class_{side}']}")
-        alike = f"features {row['feature_similarity']:.2f}, pixels {row['pixel_correlation']:.2f}"
-        said = "equal" if row["kind"] == "exact" else alike
+        said = "equal" if row["kind"] == "exact" else f"correlation {row['correlation']:.2f}"
         pair[1].text(
             -0.02, -0.05, said, transform=pair[1].transAxes, ha="center", va="top", fontsize=7, color="#57606a"
         )

@@ -20,7 +20,7 @@ def card_content(evidence: Evidence, card: ModelCard, provenance: Mapping[str, A
             raise KeyError(".".join(keys))
         return value
 
-    scores, leakage = evidence.metrics["evaluate"], evidence.metrics.get("leakage", {})
+    scores, leakage = evidence.metrics["evaluate"], evidence.figure("evaluate", "duplicates") or {}
     ends = interval(scores["accuracy_ci_low"], scores["accuracy_ci_high"])
     return {
         **{each.__name__: each for each in (percent, plural, shown)},
@@ -38,6 +38,8 @@ def card_content(evidence: Evidence, card: ModelCard, provenance: Mapping[str, A
         "corruptions": content.corruption_table(evidence),
         "counts": content.image_rows(evidence),
         "duplicates": content.duplicate_rows(evidence),
-        "leakage": leakage_text(leakage) if "accuracy_without" in leakage else "",
+        "leakage": leakage_text(leakage)
+        if leakage.get("affected_test_images") and "accuracy_without" in leakage
+        else "",
         "train_suspects": len(evidence.rows("label_errors/suspects")),
     }

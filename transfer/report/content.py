@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from transfer.evaluation.cues import CUES
 from transfer.report import charts
 from transfer.report.claims import answer_claims, confusion_from, distances
 from transfer.report.evidence import (
@@ -19,7 +20,7 @@ from transfer.report.evidence import (
     shown,
     words,
 )
-from transfer.report.finding import WELL_CALIBRATED_ECE, command
+from transfer.report.finding import FEWEST_IMAGES, WELL_CALIBRATED_ECE, command
 from transfer.report.findings import diagnose
 from transfer.report.gate import Gate, leakage_text
 
@@ -28,7 +29,9 @@ NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and nu
 PHASES = {"train_head": "phase 1 (head only)", "fine_tune": "phase 2 (whole network)"}
 VIEWS = {"raw": "as it is", "scaled": "with temperature"}
 ENDS = ("_ci_low", "_ci_high")
-NAMES = {"class", "classes", "class_a", "class_b", "first", "second", "label", "suggested"}  # columns of class names
+# Columns of class names and the like.
+NAMES = {"class", "classes", "class_a", "class_b", "first", "second", "label", "suggested", "actual", "predicted"}
+NAMES |= {"cue", "one_view", "what", "shape", "type"}
 
 Rows = list[list[str]]
 
@@ -99,15 +102,21 @@ def image_rows(evidence: Evidence) -> Rows:
 
 
 def duplicate_rows(evidence: Evidence) -> Rows:
-    pairs = evidence.figure("leakage", "pairs") or {}
-    named = {name: " and ".join(SPLITS[split] for split in name.split("-")) for name in pairs}
-    return [[named[name], shown(kinds["exact"]), shown(kinds["near"])] for name, kinds in pairs.items()]
+    """Images of one split that are copies of another's or its own, by kind."""
+    rows = []
+    for name, kinds in (evidence.figure("leakage", "copies") or {}).items():
+        original, copy = (SPLITS[split] for split in name.split("-"))
+        what = f"within {copy}" if copy == original else f"{copy} images of {original}"
+        rows.append([what, *(shown(kinds[kind]) for kind in ("exact", "near", "other_class"))])
+    return rows
 
 
 def corruption_table(evidence: Evidence) -> tuple[list[str], Rows]:
     """Accuracy under each corruption, by strength."""
     found = {
-        name: values for name, values in evidence.metrics.get("robustness", {}).items() if isinstance(values, Mapping)
+        name: values
+        for name, values in evidence.metrics.get("robustness", {}).items()
+        if isinstance(values, Mapping) and name != "cues"
     }
     strengths = list(dict.fromkeys(strength for values in found.values() for strength in values))
     rows = [
@@ -125,11 +134,12 @@ def interpolation_table(evidence: Evidence) -> tuple[list[str], Rows]:
 
 
 def map_rows(evidence: Evidence) -> Rows:
-    """Where the heat maps point, against a centred and a random map."""
+    """Where the heat maps point, against a centred and a random map and the object's own mask."""
     audit = evidence.metrics.get("audit", {})
+    kinds = ("cam", "centre", "random", "oracle")
     what = {"energy_inside": "share of the map inside the object", "pointing": "highest point inside the object"}
     return [
-        [text, *(estimate(audit[key], source, share=True) for source in ("cam", "centre", "random"))]
+        [text, *(estimate(audit[key], kind, share=True) for kind in kinds), estimate(audit[key], "normalised")]
         for key, text in what.items()
         if key in audit
     ]
@@ -211,6 +221,7 @@ def report_content(evidence: Evidence, verdict: Gate, model_sha256: str) -> dict
         "title": title(evidence),
         "findings": [(finding, command(finding, evidence)) for finding in findings],
         "well_calibrated_ece": WELL_CALIBRATED_ECE,
+        "fewest_images": FEWEST_IMAGES,
         "to_try": list(dict.fromkeys(name for finding in findings for name in finding.parameters)),
         "claims": answer_claims(evidence),
         "phases": {phase: what for phase, what in PHASES.items() if evidence.ran(phase)},
@@ -221,6 +232,7 @@ def report_content(evidence: Evidence, verdict: Gate, model_sha256: str) -> dict
         "counts": image_rows(evidence),
         "duplicates": duplicate_rows(evidence),
         "corruptions": corruption_table(evidence),
+        "cues": {name: cue.leaves for name, cue in CUES.items()},
         "interpolations": interpolation_table(evidence),
         "maps": map_rows(evidence),
         "origins": origins(evidence, model_sha256),

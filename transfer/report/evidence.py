@@ -22,7 +22,8 @@ ESTIMATES = {
     "loss": "log loss",
     "brier": "Brier score",
 }
-SHARES = ("accuracy", "share", "drop", "background_", "foreground_", "energy_inside", "pointing", "confidence")
+SHARES = ("accuracy", "share", "drop", "background", "foreground_", "energy_inside", "pointing", "confidence")
+SHARES += ("object_gap", "cut_cost", "mask_gain", "masks_permuted")
 WORDS = {  # of keys that are no words
     "cam": "heat map",
     "auc": "area",

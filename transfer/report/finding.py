@@ -12,9 +12,7 @@ UNDERFITTING_ACCURACY = 0.85  # training and validation accuracy below it
 STILL_RISING = 0.003  # validation accuracy gained in the last epoch, which was the best
 SMALLEST_GAIN = 0.01  # validation accuracy that fine-tuning has to add
 WEAK_CLASS_GAP = 0.05  # F1 of a class below the macro F1
-LARGE_CLUSTER = 0.20  # share of all errors within one cluster
-LARGE_PAIR = 0.10  # lower end of a pair's share of all errors
-CONCENTRATED = 1.5  # such a share, as a multiple of what it were if errors were spread evenly over pairs of classes
+LARGE_CLUSTER = 0.10  # share of all errors within one cluster
 WELL_CALIBRATED_ECE = 0.03
 FRAGILE_DROP = 0.10  # accuracy lost under a corruption of medium strength
 
@@ -54,6 +52,7 @@ NEXT: dict[str, Callable[[Any], Any]] = {
     "train.augment.rigid.degrees": lambda degrees: degrees + 15,
     "train.augment.shift_fraction": lambda share: min(share + 0.125, 0.5),
     "train.fine_tune.epochs": _more(1.5),
+    "train.fine_tune.hard_examples.share": lambda share: share or 0.25,
     "train.fine_tune.label_smoothing": lambda value: 0.0 if value else 0.1,
     "train.fine_tune.weight_decay": _more(2),
     "train.head.dropout": lambda share: 0.3 if share < 0.3 else 0.5,

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from transfer.report import trust
-from transfer.report.evidence import Evidence, interval, percent, points
+from transfer.report.evidence import Evidence, estimate, interval, percent, plural, points
 from transfer.report.finding import (
-    CONCENTRATED,
     FEWEST_IMAGES,
     LARGE_CLUSTER,
-    LARGE_PAIR,
     OVERFITTING_GAP,
     SMALLEST_GAIN,
     STILL_RISING,
@@ -16,7 +14,7 @@ from transfer.report.finding import (
     WEAK_CLASS_GAP,
     Finding,
 )
-from transfer.report.gate import even_share, gate, last_phase
+from transfer.report.gate import gate, last_phase
 
 
 def gate_missed(evidence: Evidence) -> Iterator[Finding]:
@@ -33,8 +31,8 @@ def gate_missed(evidence: Evidence) -> Iterator[Finding]:
 
 def overfitting(evidence: Evidence) -> Iterator[Finding]:
     phase = last_phase(evidence)
-    train, val = evidence.figure(phase, "train", "accuracy"), evidence.figure(phase, "val", "accuracy")
-    if train is None or val is None or train - val <= OVERFITTING_GAP:
+    train, val = evidence.figure("evaluate", "train_accuracy"), evidence.figure(phase, "val", "accuracy")
+    if train is None or val is None or evidence.figure("evaluate", "train_accuracy_ci_low") - val <= OVERFITTING_GAP:
         return
     regularise = (
         ("train.augment.mix.cutmix_alpha", "train.fine_tune.weight_decay")
@@ -43,25 +41,33 @@ def overfitting(evidence: Evidence) -> Iterator[Finding]:
     )
     yield Finding(
         f"Training accuracy is {100 * (train - val):.1f} points above validation.",
-        "Overfitting: the network has learned its training images better than their kind. Training accuracy is "
-        "that of augmented images, so the true gap is rather larger.",
+        "Overfitting: the network has learned its training images better than their kind. Both are accuracies of plain "
+        "images, one view of each.",
         "More images, stronger augmentation or more regularisation.",
         (*regularise, "subsample.train_size"),
-        f"{phase}: train.accuracy {percent(train)}, val.accuracy {percent(val)}",
+        f"evaluate: {learned(evidence)}; {phase}: val.accuracy {percent(val)}",
     )
+
+
+def learned(evidence: Evidence) -> str:
+    """How well the training images themselves are known: `train_accuracy 95.0 % (93.5 to 96.2) of 1,000 images`."""
+    scores = evidence.metrics["evaluate"]
+    return f"train_accuracy {estimate(scores, 'train_accuracy')} of {plural(scores['train_images'], 'image')}"
 
 
 def underfitting(evidence: Evidence) -> Iterator[Finding]:
     phase = last_phase(evidence)
-    train, val = evidence.figure(phase, "train", "accuracy"), evidence.figure(phase, "val", "accuracy")
-    if train is None or val is None or max(train, val) >= UNDERFITTING_ACCURACY:
+    train, val = evidence.figure("evaluate", "train_accuracy"), evidence.figure(phase, "val", "accuracy")
+    if train is None or val is None:
+        return
+    if max(evidence.figure("evaluate", "train_accuracy_ci_high"), val) >= UNDERFITTING_ACCURACY:
         return
     yield Finding(
-        f"Training accuracy is only {percent(train)}, validation {percent(val)}.",
-        "Underfitting: augmented training images and plain validation images are both beyond the network.",
+        f"Accuracy on the training images themselves is only {percent(train)}, on validation images {percent(val)}.",
+        "Underfitting: plain images, one view of each, are beyond the network even where it was trained on them.",
         "Train longer or faster, show more pixels, take a larger backbone.",
         ("train.fine_tune.epochs", "train.lr", "resize.size_px", "backbone.name"),
-        f"{phase}: train.accuracy {percent(train)}, val.accuracy {percent(val)}",
+        f"evaluate: {learned(evidence)}; {phase}: val.accuracy {percent(val)}",
     )
 
 
@@ -115,34 +121,19 @@ def weak_classes(evidence: Evidence) -> Iterator[Finding]:
 
 
 def large_clusters(evidence: Evidence) -> Iterator[Finding]:
-    classes = len(evidence.figure("evaluate", "per_class") or {})
     for row in evidence.rows("evaluate/clusters"):
-        share, even = float(row["share_of_errors"]), even_share(int(row["size"]), classes)
-        if share >= max(LARGE_CLUSTER, CONCENTRATED * even):
-            yield Finding(
-                f"{percent(share)} of all errors are among {row['classes']}.",
-                "These classes share what the network looks at; what tells them apart is fine.",
-                "More pixels show finer detail; a stronger backbone knows more of it.",
-                ("resize.size_px", "backbone.name", "subsample.train_size"),
-                f"clusters: {row['errors']} errors within {row['size']} of {classes} classes; if spread evenly, "
-                f"{percent(even)}",
-            )
-
-
-def large_pairs(evidence: Evidence) -> Iterator[Finding]:
-    classes = len(evidence.figure("evaluate", "per_class") or {})
-    for row in evidence.rows("evaluate/pairs"):
-        even = even_share(2, classes)
-        if row["share_ci_low"] and float(row["share_ci_low"]) >= max(LARGE_PAIR, CONCENTRATED * even):
-            both = f"{row['first']} and {row['second']}"
-            yield Finding(
-                f"{percent(float(row['share_of_errors']))} of all errors are between {both}.",
-                "One pair of classes takes a large share; what tells it apart is fine, or its labels are doubtful.",
-                "More pixels, more images of both; look at their errors and heat maps side by side.",
-                ("resize.size_px", "subsample.train_size"),
-                f"pairs: {row['errors']} errors ({interval(float(row['share_ci_low']), float(row['share_ci_high']))}); "
-                f"if spread evenly, {percent(even)}",
-            )
+        if (share := float(row["share_of_errors"])) < LARGE_CLUSTER:
+            continue
+        excess = {key: float(row[key]) for key in ("excess", "excess_ci_low", "excess_ci_high")}
+        yield Finding(
+            f"{percent(share)} of all errors are among {row['classes']}.",
+            "These classes are confused more than others; what tells them apart is fine, or their labels are doubtful.",
+            "More pixels show finer detail; look at their errors and heat maps side by side, and train on batches of "
+            "these classes alone.",
+            ("resize.size_px", "train.fine_tune.hard_examples.share", "subsample.train_size"),
+            f"clusters: {row['errors']} errors, {estimate(excess, 'excess')} times as many as if each class's errors "
+            "fell evenly on all others",
+        )
 
 
 def uneven_groups(evidence: Evidence) -> Iterator[Finding]:
@@ -164,7 +155,8 @@ def uneven_groups(evidence: Evidence) -> Iterator[Finding]:
 
 ALWAYS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     gate_missed,
-    trust.audit_not_passed,
+    trust.led_by_surroundings,
+    trust.misleading_maps,
     trust.leaking,
     trust.inputs_unconfirmed,
     trust.validation_misleads,
@@ -175,7 +167,6 @@ ALWAYS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
 )
 WITH_ENOUGH_IMAGES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     large_clusters,
-    large_pairs,
     weak_classes,
     uneven_groups,
     trust.fragile,

@@ -58,11 +58,6 @@ def validation_minus_test(evidence: Evidence) -> tuple[float, float, float] | No
     return val - test, *difference_interval(val, counts[0], test, counts[1])
 
 
-def even_share(size: int, classes: int) -> float:
-    """Share of all errors within `size` of the classes, if errors were spread evenly over pairs of classes."""
-    return size * (size - 1) / (classes * (classes - 1))
-
-
 def leakage_text(figures: Mapping[str, Any]) -> str:
     """`accuracy 91.1 %, without 120 affected test images 91.0 % (95 % interval ...)`."""
     ends = interval(figures["accuracy_without_ci_low"], figures["accuracy_without_ci_high"])

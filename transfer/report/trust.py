@@ -1,70 +1,33 @@
 """Findings about how far the figures, maps and probabilities of a run can be trusted."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-from transfer.report.evidence import Evidence, estimate, interval, percent, plural, points, words
+from transfer.report.evidence import Evidence, interval, percent, plural, points
 from transfer.report.finding import FRAGILE_DROP, WELL_CALIBRATED_ECE, Finding
 from transfer.report.gate import leakage_text, validation_minus_test
 
 
-@dataclass(frozen=True)
-class Check:
-    """A check of the audit: what it means that it fails, what to do, which parameter, and whose figures decide."""
-
-    meaning: str
-    advice: str
-    parameters: tuple[str, ...]
-    group: str
-    figures: tuple[str, ...]
-
-
-CHECKS = {
-    "localisation": Check(
-        "The heat maps lie beside the object more than a guess at the middle does.",
-        "Augment position and scale, show more pixels; look where the maps of the wrong answers lie.",
-        ("train.augment.shift_fraction", "resize.size_px"),
-        "energy_inside",
-        ("cam", "centre", "random"),
-    ),
-    "background": Check(
-        "The surroundings decide too much of the answer.",
-        "Show objects before other surroundings: augment by crops and swapped backgrounds.",
-        ("train.augment.mix.cutmix_alpha",),
-        "counterfactual",
-        ("ratio", "background_drop", "foreground_drop"),
-    ),
-    "faithfulness": Check(
-        "The heat maps do not show well what the answers rest on.",
-        "Explain by another method or layer before a heat map is believed.",
-        ("explain.method",),
-        "faithfulness",
-        ("insertion_gain", "deletion_gain"),
-    ),
-    "sanity": Check(
-        "The heat maps hardly depend on the weights.",
-        "Explain by another method or layer before a heat map is believed.",
-        ("explain.method",),
-        "sanity",
-        (),
-    ),
-}
-
-
-def audit_not_passed(evidence: Evidence) -> Iterator[Finding]:
-    for name, holds in (evidence.figure("audit", "checks") or {}).items():
-        if holds:
-            continue
-        check = CHECKS.get(name, Check("A claim of the audit does not hold.", "Look at its figures.", (), name, ()))
-        figures = evidence.figure("audit", check.group) or {}
-        is_share = check.group == "energy_inside" or None
-        told = [f"{words(key)} {estimate(figures, key, is_share)}" for key in check.figures if key in figures]
+def led_by_surroundings(evidence: Evidence) -> Iterator[Finding]:
+    verdict = evidence.figure("audit", "model") or {}
+    if verdict.get("word") == "refuted":
         yield Finding(
-            f"The Clever Hans audit is not passed: {name}.",
-            check.meaning,
-            check.advice,
-            check.parameters,
-            f"audit.{check.group}: {', '.join(told)}" if told else f"audit.checks.{name}: no",
+            "The model decides by the surroundings more than by the object.",
+            "Where the surroundings are others, its answers will be others too.",
+            "Show objects before other surroundings: augment by crops and mixed images.",
+            ("train.augment.mix.cutmix_alpha",),
+            f"audit: {verdict['why']}",
+        )
+
+
+def misleading_maps(evidence: Evidence) -> Iterator[Finding]:
+    verdict = evidence.figure("audit", "maps") or {}
+    if verdict.get("word") == "refuted":
+        yield Finding(
+            "The heat maps do not show what the answers rest on.",
+            "That says nothing about the model, only that its maps are not to be believed.",
+            "Explain by another method or layer before a heat map is believed.",
+            ("explain.method",),
+            f"audit: {verdict['why']}",
         )
 
 
@@ -118,7 +81,7 @@ def fragile(evidence: Evidence) -> Iterator[Finding]:
 
 
 def leaking(evidence: Evidence) -> Iterator[Finding]:
-    figures = evidence.metrics.get("leakage", {})
+    figures = evidence.figure("evaluate", "duplicates") or {}
     if not (affected := figures.get("affected_test_images")):
         return
     without = figures.get("accuracy_without")
@@ -127,7 +90,8 @@ def leaking(evidence: Evidence) -> Iterator[Finding]:
         "The model may know these answers by heart, which makes the test accuracy a little too good.",
         "Quote the accuracy without them.",
         (),
-        "leakage: " + (leakage_text(figures) if without is not None else f"affected_test_images {affected}"),
+        "evaluate: duplicates, "
+        + (leakage_text(figures) if without is not None else f"affected_test_images {affected}"),
     )
 
 
@@ -135,14 +99,12 @@ def doubtful_labels(evidence: Evidence) -> Iterator[Finding]:
     figures = evidence.figure("evaluate", "label_errors") or {}
     if not figures.get("suspected"):
         return
-    accuracy = evidence.figure("evaluate", "accuracy")
-    without = figures.get("accuracy_without")
     yield Finding(
         f"{plural(figures['suspected'], 'test image has', 'test images have')} a label that looks wrong.",
-        "The model is sure of another class than the label; some of these are errors of the data, not of the model.",
+        "The model is sure of another class than the label. Some of these are errors of the data, many its own.",
         "Look at them before more is asked of the model; the test labels themselves stay as published.",
         (),
-        f"accuracy {percent(accuracy)}" + (f", without them {percent(without)}" if without is not None else ""),
+        f"evaluate: label_errors.suspected {figures['suspected']}",
     )
 
 

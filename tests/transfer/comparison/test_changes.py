@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from transfer.comparison.changes import MISSING, Changed, SeedSpread, StageChange, changes, not_run_with, stage_changes
+from transfer.comparison.changes import (
+    MISSING,
+    Changed,
+    SeedSpread,
+    StageChange,
+    changes,
+    not_run_with,
+    recipe_of,
+    stage_changes,
+)
+from transfer.runtime.files import ROOT
+from transfer.runtime.parameters import read_mapping
 
 
 def file(path: str, md5: str) -> dict[str, Any]:
@@ -40,27 +51,55 @@ def test_values_are_compared_by_their_dotted_names() -> None:
     assert changes(after, deepcopy(after)) == []
 
 
-def test_two_runs_of_other_seeds_are_within_the_noise_in_95_of_100_cases() -> None:
-    spread = SeedSpread.model_validate({"metrics": {"accuracy": {"mean": 0.9, "std": 0.004}}, "seeds": [0, 1, 2]})
-    runs = np.random.default_rng(0).normal(0.9, 0.004, size=(20000, 2))
-    said = [spread.judge("accuracy", after - before) for before, after in runs]
-    assert said.count("within") / len(said) == pytest.approx(0.954, abs=0.01)
-    assert set(said) == {"within", "beyond the noise between seeds"}
-    assert spread.judge("macro_f1", 0.5) == "not recorded"
+def spread_of(stds: dict[str, float], seeds: list[int], **more: Any) -> SeedSpread:
+    metrics = {name: {"mean": 0.9, "std": std} for name, std in stds.items()}
+    return SeedSpread.model_validate({"metrics": metrics, "seeds": seeds, "parameters": {}, **more})
 
 
-def test_a_figure_that_no_seed_changes_has_no_noise() -> None:
-    spread = SeedSpread.model_validate(
-        {"metrics": {"images": {"mean": 5, "std": 0}}, "seeds": [0, 1], "recipe": None, "more": []}
-    )
-    assert spread.judge("images", 0) == "within"
-    assert spread.judge("images", -1) == "beyond the noise between seeds"
+@pytest.mark.parametrize("count", [2, 3, 10])
+@pytest.mark.parametrize("figures", [1, 5])
+def test_two_runs_of_other_seeds_are_within_the_noise_in_95_of_100_cases(count: int, figures: int) -> None:
+    """The deviation too comes from a few seeds, anew in each case; of several figures none is beyond in 95 cases."""
+    generator, alarms, cases = np.random.default_rng(count), 0, 2000
+    for _ in range(cases):
+        known = generator.normal(0.9, 0.004, (figures, count)).std(1, ddof=1)
+        before, after = generator.normal(0.9, 0.004, (2, figures))
+        spread = spread_of({str(i): std for i, std in enumerate(known)}, list(range(count)))
+        said = {spread.judge(str(i), after[i] - before[i], figures) for i in range(figures)}
+        assert said <= {"within", "beyond the noise between seeds"}
+        alarms += "beyond the noise between seeds" in said
+    assert 0.03 < alarms / cases < 0.065
+
+
+def test_a_figure_that_was_not_recorded_and_one_that_no_seed_changes() -> None:
+    spread = spread_of({"images": 0}, [0, 1])
+    assert spread.judge("macro_f1", 0.5, 1) == "not recorded"
+    assert spread.judge("images", 0, 1) == "within"
+    assert spread.judge("images", -1, 1) == "beyond the noise between seeds"
+
+
+def test_a_spread_belongs_to_the_recipe_that_it_was_measured_with() -> None:
+    params = read_mapping(ROOT / "params.yaml")
+    spread = spread_of({}, [0, 1], parameters=recipe_of(params))
+    moved = deepcopy(params)
+    moved["seed"] += 1
+    moved["download"]["url"] = "elsewhere"
+    moved["evaluate"]["pictures"] += 1
+    assert spread.is_of(moved)
+    for name in ("train.lr", "resize.size_px", "backbone.name", "groups.rigid", "evaluate.mirror"):
+        other = deepcopy(params)
+        group, key = name.split(".")
+        other[group][key] = "another"
+        assert not spread.is_of(other), name
+        assert spread.is_of(other, params)
 
 
 @pytest.mark.parametrize("std", [-0.1, float("nan"), None])
 def test_an_impossible_spread_is_refused(std: float | None) -> None:
     with pytest.raises(ValidationError, match="std"):
-        SeedSpread.model_validate({"metrics": {"accuracy": {"mean": 0.9, "std": std}}, "seeds": [0]})
+        SeedSpread.model_validate(
+            {"metrics": {"accuracy": {"mean": 0.9, "std": std}}, "seeds": [0, 1], "parameters": {}}
+        )
 
 
 def test_equal_entries_are_no_change() -> None:

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from tests.transfer.report.healthy_run import CLASSES, changed
-from transfer.comparison.changes import SeedSpread
+from transfer.comparison.changes import SeedSpread, recipe_of
 from transfer.comparison.sections import TEMPLATE, Run, facts, paired, true_and_predicted
 from transfer.report.evidence import Evidence
 from transfer.report.page import fill_in
@@ -114,22 +114,29 @@ def test_figures_are_judged_by_the_noise_that_was_recorded() -> None:
     recorded = {
         "metrics": {"accuracy": {"mean": 0.91, "std": 0.002}, "loss": {"mean": 0.3, "std": 0.1}},
         "seeds": [0, 1, 2],
+        "parameters": recipe_of(RUN.parameters),
     }
     spread = SeedSpread.model_validate({**recorded, "recipe": "laptop"})
-    after = with_errors(evaluate__accuracy=0.92, evaluate__loss=0.4, evaluate__brier=0.00012, evaluate__mva_met=False)
+    after = with_errors(evaluate__accuracy=0.932, evaluate__loss=0.4, evaluate__brier=0.00012, evaluate__mva_met=False)
     found = data(RUN, after, spread)["metrics"]
     assert found["others"] == []
     assert found["headline"] == [
-        ["evaluate.accuracy", "0.9120", "0.9200", "+0.0080", "beyond the noise between seeds"],
+        ["evaluate.accuracy", "0.9120", "0.9320", "+0.0200", "beyond the noise between seeds"],
         ["evaluate.loss", "0.3000", "0.4000", "+0.1000", "within"],
         ["evaluate.brier", "0.1500", "1.20e-04", "-0.1499", "not recorded"],
         ["evaluate.mva_met", "yes", "no", "", "not recorded"],
     ]
     validated = with_errors(fine_tune__val__loss=0.2, fine_tune__val__accuracy=0.95)
-    known = SeedSpread.model_validate({"metrics": {"val.accuracy": {"mean": 0.9, "std": 0.01}}, "seeds": [0, 1]})
+    known = SeedSpread.model_validate({**recorded, "metrics": {"val.accuracy": {"mean": 0.9, "std": 0.001}}})
     others = data(RUN, validated, known)["metrics"]["others"]
     assert [row[4] for row in others] == ["not recorded", "beyond the noise between seeds"]
-    assert "(measured with 3 seeds of recipe laptop)" in section(written(RUN, after, spread=spread), "Metrics")
+    text = section(written(RUN, after, spread=spread), "Metrics")
+    assert "all 2 figures together (Student's t, Bonferroni; recipe laptop, seeds 0, 1, 2)" in text
+    other = SeedSpread.model_validate({**recorded, "parameters": {"resize.size_px": 1}})
+    found = data(RUN, after, other)["metrics"]
+    assert [row[4] for row in found["headline"]] == ["not measured for this recipe"] * 2 + ["not recorded"] * 2
+    text = section(written(RUN, after, spread=other), "Metrics")
+    assert "measured with other parameters than those of these runs (seeds 0, 1, 2)" in text
     assert "is not recorded (experiments/seed_spread.json); make seeds measures it." in written(RUN, after)
 
 
@@ -137,14 +144,14 @@ def test_figures_appear_vanish_and_lie_apart_by_where_they_are_from() -> None:
     before = with_errors()
     after = with_errors(evaluate__top1=0.9, robustness__mean_drop=0.05, evaluate__accuracy_ci_low=0)
     del before.metrics["robustness"]["noise"]["mild"]  # type: ignore[union-attr]
-    del after.metrics["audit"]["verdict"]  # type: ignore[union-attr]
+    del after.metrics["audit"]["model"]["why"]  # type: ignore[union-attr]
     found = data(before, after)["metrics"]
     assert found["changed"] == 5
     assert found["headline"] == [["evaluate.top1", "none", "0.9000", "new", "not recorded"]]
     assert [(row[0], row[3]) for row in found["others"]] == [
         ("robustness.mean_drop", "+0.0200"),
         ("robustness.noise.mild", "new"),
-        ("audit.verdict", "gone"),
+        ("audit.model.why", "gone"),
     ]
     text = section(written(before, after), "Metrics")
     assert text.index("**Test split**") < text.index("<details><summary>Single classes") < text.index("</details>")

@@ -9,7 +9,6 @@ from sklearn.datasets import load_digits
 from tests.splits import split_of
 from transfer.evaluation.label_errors import (
     SUSPECT_COLUMNS,
-    accuracy_without,
     class_thresholds,
     cross_validated,
     suspect_rows,
@@ -68,18 +67,11 @@ def test_an_unsure_or_merely_wrong_answer_is_not_suspected():
     probabilities = np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9], [0.02, 0.95, 0.03]])
     places, suggested = suspects(probabilities, np.array([0, 1, 2, 0]))
     assert len(places) == len(suggested) == 0
-    assert accuracy_without(places, probabilities, np.array([0, 1, 2, 0])) == {"accuracy_without": 0.75}
 
 
 def test_one_class_has_nothing_to_suggest():
     places, _ = suspects(np.ones((4, 1)), np.zeros(4, int))
     assert len(places) == 0
-
-
-def test_accuracy_without_suspects():
-    probabilities, labels = np.eye(2)[[0, 1, 1]], np.array([0, 0, 0])
-    assert accuracy_without(np.array([1]), probabilities, labels) == {"accuracy_without": 0.5}
-    assert accuracy_without(np.array([0, 1, 2]), probabilities, labels) == {}
 
 
 def test_rows_name_classes_and_positions():

@@ -1,13 +1,12 @@
-"""Confusion: clusters that are there to see, modularity of networkx, verdicts on expected pairs, no errors at all."""
+"""Confusion: clusters that are there to see and none by chance, verdicts on expected pairs, no errors at all."""
 
 import warnings
 from itertools import combinations
 
-import networkx
 import numpy as np
 import pytest
 
-from transfer.data.classes import CLUSTER_COLUMNS, cluster_rows, modularity
+from transfer.data.classes import CLUSTER_COLUMNS, cluster_rows, clusters
 from transfer.evaluation.pairs import PAIR_COLUMNS, pairs
 from transfer.evaluation.scores import wilson_interval
 
@@ -49,42 +48,61 @@ def test_rates_count_and_not_the_size_of_a_class():
     assert {row["classes"] for row in cluster_rows(many, CLASSES)} == {"cat, dog", "ship, truck"}
 
 
-def test_classes_that_are_never_confused_stay_apart():
-    counts = np.diag([10, 10, 10, 10])
-    counts[0, 1] = 3
-    assert [row["classes"] for row in cluster_rows(counts, CLASSES[:4])] == ["cat, dog"]
+# Of the recorded run of docs/report: ResNet-18 at 96 pixels on the 10,000 test images of CIFAR-10.
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR_COUNTS = np.array(
+    [
+        [928, 6, 7, 2, 3, 0, 0, 5, 35, 14],
+        [5, 948, 0, 0, 0, 0, 1, 0, 3, 43],
+        [24, 0, 898, 13, 18, 12, 24, 9, 1, 1],
+        [8, 0, 25, 803, 23, 92, 27, 15, 2, 5],
+        [6, 0, 19, 14, 894, 13, 17, 36, 1, 0],
+        [3, 0, 14, 74, 19, 859, 10, 20, 0, 1],
+        [4, 1, 12, 16, 3, 1, 959, 1, 2, 1],
+        [11, 1, 15, 8, 20, 18, 3, 923, 0, 1],
+        [25, 11, 3, 2, 0, 0, 0, 0, 953, 6],
+        [9, 33, 1, 3, 0, 0, 2, 0, 11, 941],
+    ]
+)
 
 
-def test_the_cut_is_the_best_of_all_partitions_where_the_tree_offers_it():
-    weights = COUNTS * (1 - np.eye(5))
-    weights = weights + weights.T
-    best = max(partitions(list(range(5))), key=lambda groups: modularity_of_networkx(weights, groups))
-    assert sorted(map(tuple, best)) == [(0, 1), (2, 3), (4,)]
+def test_on_cifar_the_pairs_that_people_name_come_out():
+    rows = cluster_rows(CIFAR_COUNTS, CIFAR)
+    found = [row["classes"] for row in rows]
+    assert found[:4] == ["cat, dog", "automobile, truck", "airplane, ship", "deer, horse"]
+    assert all(1 < row["excess_ci_low"] < row["excess"] < row["excess_ci_high"] for row in rows)
 
 
-def partitions(labels: list[int]):
-    if not labels:
-        yield []
-        return
-    first, *rest = labels
-    for groups in partitions(rest):
-        yield [[first], *groups]
-        for i, group in enumerate(groups):
-            yield [*groups[:i], [first, *group], *groups[i + 1 :]]
-
-
-def modularity_of_networkx(weights: np.ndarray, groups) -> float:
-    return networkx.community.modularity(networkx.from_numpy_array(weights), groups)
-
-
-def test_modularity_is_that_of_networkx():
+def test_errors_that_fall_evenly_seldom_make_a_cluster():
+    """Five of a hundred times at most, over all 45 pairs together."""
     generator = np.random.default_rng(0)
-    for _ in range(20):
-        weights = np.triu(generator.random((7, 7)), 1)
-        weights += weights.T
-        members = np.unique(generator.integers(0, 3, 7), return_inverse=True)[1]
-        groups = [set(np.flatnonzero(members == group).tolist()) for group in range(members.max() + 1)]
-        assert modularity(weights, members) == pytest.approx(modularity_of_networkx(weights, groups))
+    false_alarms = 0
+    for _ in range(400):
+        errors = np.array([generator.multinomial(60, [1 / 9] * 9) for _ in range(10)])
+        counts = np.array([np.insert(row, label, 940) for label, row in enumerate(errors)])
+        false_alarms += bool(clusters(counts))
+    assert false_alarms <= 30  # 5 % of 400 are 20
+
+
+def test_three_classes_of_which_every_two_are_confused_are_one_cluster_and_a_class_may_be_in_two():
+    counts = np.diag([900] * 8)
+    for a, b in ((0, 1), (1, 2), (0, 2), (2, 3)):
+        counts[a, b] = counts[b, a] = 60
+    assert clusters(counts) == [[0, 1, 2], [2, 3]]
+
+
+def test_few_errors_make_no_cluster():
+    counts = np.diag([10, 10, 10, 10])
+    counts[0, 1] = 2
+    assert clusters(counts) == []
+
+
+@pytest.mark.parametrize("classes", [3, 10])
+def test_a_pair_with_nearly_all_errors_is_a_cluster_however_many_classes_there_are(classes: int):
+    counts = np.diag([900] * classes)
+    counts[0, 1] = counts[1, 0] = 100
+    counts[2, 0] = 1
+    assert clusters(counts) == [[0, 1]]
 
 
 def test_pairs_are_ranked_with_their_share_and_interval():
@@ -132,7 +150,7 @@ def test_no_errors_at_all(classes: int):
 
 def test_two_classes_are_one_pair_of_which_nothing_can_be_said():
     counts = np.array([[5, 5], [3, 7]])
-    assert [row["classes"] for row in cluster_rows(counts, CLASSES[:2])] in ([], ["cat, dog"])
+    assert cluster_rows(counts, CLASSES[:2]) == []
     (row,) = pairs(counts, CLASSES[:2], [[0, 1]])
     assert row["share_of_errors"] == 1
     assert row["verdict"] == "undecided"

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss, f1_score, log_loss, top_k_accuracy_score
 
 from transfer.data.classes import class_labels, confusion_counts
 from transfer.evaluation.scores import (
     brier_score,
-    f1_draws,
+    f1_interval,
     group_gap,
+    macro_f1_interval,
     newcombe_interval,
-    percentile_interval,
+    paired_difference,
     score,
     top_accuracy,
     wilson_interval,
@@ -125,21 +127,50 @@ def slow_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> list[flo
     return [2 * (actual & said).sum() / (actual.sum() + said.sum()) for actual, said in pairs]
 
 
-def test_the_bootstrap_is_that_of_resampled_images():
+def test_the_macro_interval_is_that_of_resampled_images_where_there_are_many():
     chances, labels = drawn_answers(300, 4)
     predicted = chances.argmax(1)
     assert slow_f1(labels, predicted, 4) == pytest.approx(
         [f1_score(labels == label, predicted == label) for label in range(4)]
     )
-    ours = f1_draws(confusion_counts(labels, predicted, 4), SEED, draws=10000)
-    samples = (np.random.default_rng([1, draw]).integers(0, 300, 300) for draw in range(3000))
-    theirs = np.array([slow_f1(labels[sample], predicted[sample], 4) for sample in samples])
-    np.testing.assert_allclose(ours.mean(0), theirs.mean(0), atol=0.003)
-    np.testing.assert_allclose(ours.std(0), theirs.std(0), rtol=0.05)
-    for column in range(4):
-        expected = percentile_interval(theirs[:, column])
-        assert percentile_interval(ours[:, column]) == pytest.approx(expected, abs=0.01)
-    assert percentile_interval(ours.mean(1)) == pytest.approx(percentile_interval(theirs.mean(1)), abs=0.005)
+    ours = macro_f1_interval(confusion_counts(labels, predicted, 4), SEED, draws=10000)
+    samples = (np.random.default_rng([1, draw]).integers(0, 300, 300) for draw in range(2000))
+    theirs = [np.mean(slow_f1(labels[sample], predicted[sample], 4)) for sample in samples]
+    assert ours == pytest.approx(tuple(np.quantile(theirs, [0.025, 0.975])), abs=0.012)
+
+
+@pytest.mark.parametrize(("images", "right"), [(10, 1.0), (10, 0.9), (30, 0.99), (100, 0.97)])
+def test_f1_intervals_hold_the_true_value_also_where_no_error_is_seen(images: int, right: float):
+    """Three classes of so many images, errors spread evenly: F1 of the population equals `right`."""
+    generator, inside, whole, cases = np.random.default_rng(0), 0, 0, 400
+    for case in range(cases):
+        rates = np.full((3, 3), (1 - right) / 2) + np.eye(3) * (right - (1 - right) / 2)
+        counts = np.array([generator.multinomial(images, row) for row in rates])
+        low, high = f1_interval(counts[0, 0], counts[0].sum() + counts[:, 0].sum() - counts[0, 0])
+        inside += low <= right <= high
+        low, high = macro_f1_interval(counts, case, draws=400)
+        whole += low <= right <= high
+        assert low < high
+    assert inside / cases > 0.93
+    assert whole / cases > 0.93
+
+
+def test_without_an_error_the_interval_still_has_a_width():
+    result = score(sure_of([0, 1, 2] * 10), np.array([0, 1, 2] * 10), CLASSES, SEED)
+    assert result["macro_f1"] == result["macro_f1_ci_high"] == 1
+    assert 0.8 < result["macro_f1_ci_low"] < 0.98
+    assert result["per_class"]["cat"]["f1_ci_low"] < 0.9
+
+
+@pytest.mark.parametrize(("fixed", "broken"), [(0, 0), (9, 1), (5, 5), (0, 4), (300, 200)])
+def test_a_paired_interval_leaves_out_zero_where_mcnemar_finds_a_difference(fixed: int, broken: int):
+    before, after = np.zeros(1000, bool), np.zeros(1000, bool)
+    after[:fixed] = before[fixed : fixed + broken] = True
+    gained, low, high = paired_difference(before, after)
+    assert gained == pytest.approx((fixed - broken) / 1000)
+    assert low <= gained <= high
+    p = binomtest(fixed, fixed + broken).pvalue if fixed + broken else 1
+    assert (low > 0 or high < 0) == (p < 0.05)
 
 
 def test_intervals_are_around_their_figures_and_depend_on_the_seed_alone():
@@ -183,7 +214,7 @@ def test_two_classes_and_no_errors_give_numbers_and_no_warning():
     assert result["accuracy"] == result["macro_f1"] == result["top2_accuracy"] == 1
     assert result["loss"] == pytest.approx(0)
     assert result["brier"] == 0
-    assert result["macro_f1_ci_low"] == result["macro_f1_ci_high"] == 1
+    assert result["macro_f1_ci_low"] < result["macro_f1_ci_high"] == 1
 
 
 def test_the_gap_between_rigid_and_organic_classes():

@@ -71,7 +71,12 @@ METRICS: dict[str, Any] = {
             **{"rigid_accuracy": 0.915, "organic_accuracy": 0.909},
             **{"gap": 0.006, "gap_ci_low": -0.02, "gap_ci_high": 0.03},
         },
-        "label_errors": {"suspected": 0, "accuracy_without": 0.912},
+        **{"train_images": 1000, "train_accuracy": 0.94, "train_accuracy_ci_low": 0.93, "train_accuracy_ci_high": 0.95},
+        "label_errors": {"suspected": 0},
+        "duplicates": {
+            **{"affected_test_images": 0, "accuracy": 0.912, "accuracy_without": 0.912},
+            **{"accuracy_without_ci_low": 0.899, "accuracy_without_ci_high": 0.924},
+        },
     },
     "robustness": {
         **{"images": 1000, "clean_accuracy": 0.91, "mean_accuracy": 0.88, "mean_drop": 0.03},
@@ -84,15 +89,25 @@ METRICS: dict[str, Any] = {
         }
     },
     "leakage": {
-        "pairs": {"train-train": {"exact": 0, "near": 3}, "train-test": {"exact": 0, "near": 0}},
-        **{"affected_test_images": 0, "accuracy": 0.912, "thresholds": {"min_pixel_correlation": 0.9}},
-        **{"accuracy_without": 0.912, "accuracy_without_ci_low": 0.899, "accuracy_without_ci_high": 0.924},
+        "copies": {
+            "train-train": {"exact": 0, "near": 3, "other_class": 0},
+            "train-test": {"exact": 0, "near": 0, "other_class": 0},
+        },
+        **{"affected_test_images": 0, "groups": 3, "largest_group": 2, "rows_left_out": 0},
+        "thresholds": {"min_correlation": 0.75},
     },
     "audit": {
-        **{"images": 500, "coverage": 0.8, "passed": True, "verdict": "passed: the object decides"},
-        "checks": {"background": True, "sanity": True},
-        "energy_inside": {"cam": 0.7, "cam_ci_low": 0.65, "cam_ci_high": 0.75, "centre": 0.6, "random": 0.4},
-        "counterfactual": {"clean_accuracy": 0.91, "ratio": 0.2, "ratio_ci_low": 0.15, "ratio_ci_high": 0.25},
+        **{"images": 500, "coverage": 0.8},
+        "model": {"word": "confirmed", "why": "the object decides"},
+        "maps": {"word": "confirmed", "why": "they follow the weights"},
+        "energy_inside": {
+            **{"cam": 0.7, "cam_ci_low": 0.65, "cam_ci_high": 0.75, "centre": 0.6, "random": 0.4, "oracle": 0.9},
+            **{"normalised": 0.33, "normalised_ci_low": 0.2, "normalised_ci_high": 0.4},
+        },
+        "counterfactual": {
+            "clean_accuracy": 0.91,
+            **{"background_gap": 0.05, "background_gap_ci_low": 0.02, "background_gap_ci_high": 0.08},
+        },
         "faithfulness": {
             "insertion_cam": 0.8,
             "insertion_gain": 0.2,
@@ -106,7 +121,12 @@ TABLES = {
     "train_head": curve(1, (0.5, 0.6), (0.82, 0.80), (0.82, 0.80)),
     "fine_tune": curve(4, (0.88, 0.87), (0.92, 0.909), (0.93, 0.91)),
     "evaluate/confusion": answers({(a, b): 14 for a in CLASSES for b in CLASSES if a != b}),
-    "evaluate/clusters": [{"classes": "cat, dog", "size": "2", "errors": "28", "share_of_errors": "0.1667"}],
+    "evaluate/clusters": [
+        {
+            **{"classes": "cat, dog", "size": "2", "errors": "28", "share_of_errors": "0.09"},
+            **{"excess": "4.4", "excess_ci_low": "3.4", "excess_ci_high": "5.7"},
+        }
+    ],
     "evaluate/pairs": [
         {
             **{"pair": "cat / dog", "first": "cat", "second": "dog", "rank": "1", "errors": "28"},

@@ -32,7 +32,7 @@ def test_images_are_counted_by_class_and_in_all():
 
 
 def test_pairs_and_corruptions_are_named_in_words():
-    assert duplicate_rows(healthy()) == [["training and training", "0", "3"], ["training and test", "0", "0"]]
+    assert duplicate_rows(healthy()) == [["within training", "0", "3", "0"], ["test images of training", "0", "0", "0"]]
     assert corruption_table(healthy())[1] == [["noise", "90.0 %", "87.0 %", "85.0 %"]]
 
 

@@ -27,6 +27,26 @@ def groups(low: float, high: float) -> dict[str, Any]:
     return {"evaluate.groups": {**figures, "gap_ci_low": low, "gap_ci_high": high}}
 
 
+def after_phases(fixed: int, broken: int) -> dict[str, list[dict[str, str]]]:
+    """Answers of both phases to the same 200 validation images, so many of them right after one phase only."""
+    before = ["dog"] * fixed + ["cat"] * (200 - fixed)
+    after = ["cat"] * (200 - broken) + ["dog"] * broken
+    return {
+        "train_head/val_confusion": [{"actual": "cat", "predicted": name} for name in before],
+        "evaluate/val_confusion": [{"actual": "cat", "predicted": "cat", "one_view": name} for name in after],
+    }
+
+
+def test_the_same_gain_is_shown_on_paired_images_only() -> None:
+    """4 points on 200 images, which two separate hundreds would not show."""
+    (claim,) = [each for each in answer_claims(changed({}, after_phases(9, 1))) if "beats" in each.claim]
+    assert claim.verdict == "confirmed"
+    assert "9 are right only after phase 2 and 1 only before it: +4.0 points" in claim.evidence
+    answers = after_phases(9, 1)
+    answers["train_head/val_confusion"].pop()
+    assert not [each for each in answer_claims(changed({}, answers)) if "beats" in each.claim]
+
+
 CASES: list[tuple[str, str, tuple]] = [
     ("not random", "confirmed", ({}, {"evaluate/confusion": answers({**EVEN, ("cat", "dog"): 60})})),
     ("not random", "undecided", ({}, {"evaluate/confusion": answers(EVEN)})),
@@ -40,20 +60,27 @@ CASES: list[tuple[str, str, tuple]] = [
     ("Deformable", "confirmed", (groups(0.01, 0.05),)),
     ("Deformable", "refuted", (groups(-0.05, -0.01),)),
     ("Deformable", "undecided", (groups(-0.01, 0.05),)),
-    ("Clever Hans", "confirmed", ({},)),
-    ("Clever Hans", "refuted", ({"audit.passed": False},)),
-    ("Clever Hans", "undecided", ({"audit": {}},)),
+    ("decides by the object", "confirmed", ({},)),
+    ("decides by the object", "refuted", ({"audit.model.word": "refuted"},)),
+    ("decides by the object", "confirmed", ({"audit.maps.word": "refuted"},)),  # a failed explainer says nothing of it
+    ("heat maps show", "refuted", ({"audit.maps.word": "refuted"},)),
+    ("decides by the object", "undecided", ({"audit": {}},)),
     ("Parallel", "undecided", ({},)),  # parallel, and it generalises: one run proves nothing
     ("Parallel", "refuted", ({"evaluate.accuracy_single_view": 0.85},)),  # parallel, and worse on the test split
-    ("Parallel", "refuted", ({}, {"fine_tune": curve(4, (0.95, 0.35), (0.96, 0.36))})),  # parallel, 60 points apart
+    (  # parallel, and 60 points apart on plain images
+        "Parallel",
+        "refuted",
+        ({"evaluate.train_accuracy_ci_low": 0.97}, {"fine_tune": curve(4, (0.95, 0.35), (0.96, 0.36))}),
+    ),
     ("Parallel", "undecided", ({}, NOT_PARALLEL)),  # not parallel: says nothing about the claim
     ("Parallel", "undecided", ({"evaluate.accuracy_single_view": 0.85}, NOT_PARALLEL)),
     ("jumps", "confirmed", ({},)),
     ("jumps", "refuted", ({}, {"fine_tune": curve(4, (0.7, 0.7), (0.9, 0.91))})),
     ("jumps", "undecided", ({}, {"fine_tune": curve(4, (0.8, 0.81), (0.9, 0.91))})),
-    ("beats the frozen", "confirmed", ({},)),
-    ("beats the frozen", "undecided", ({"fine_tune.val.accuracy": 0.81},)),
-    ("beats the frozen", "refuted", ({"fine_tune.val.accuracy": 0.7},)),
+    ("beats the frozen", "confirmed", ({}, after_phases(40, 10))),
+    ("beats the frozen", "undecided", ({}, after_phases(20, 20))),
+    ("beats the frozen", "undecided", ({}, after_phases(0, 0))),
+    ("beats the frozen", "refuted", ({}, after_phases(10, 60))),
     ("Bicubic", "confirmed", ({},)),
     ("Bicubic", "undecided", ({"explore.interpolation.cubic.kept_energy": 0.04},)),
     (
@@ -71,8 +98,8 @@ def test_a_claim_is_answered_by_its_figures(words: str, verdict: str, change: tu
 
 def test_claims_without_figures_are_left_out_but_for_the_audit() -> None:
     bare = {"accuracy": 0.9, "macro_f1": 0.9, "per_class": {}, "mva_met": True}
-    (claim,) = answer_claims(Evidence({"evaluate": bare}))
-    assert (claim.verdict, claim.evidence) == ("undecided", "no audit was run")
+    claims = answer_claims(Evidence({"evaluate": bare}))
+    assert [(claim.verdict, claim.evidence) for claim in claims] == [("undecided", "no audit was run")] * 2
 
 
 def test_a_pair_that_nobody_expected_is_no_claim() -> None:

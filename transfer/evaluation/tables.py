@@ -1,0 +1,75 @@
+"""The tables of an evaluation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfer.data.classes import CLUSTER_COLUMNS, cluster_rows, confusion_counts
+from transfer.data.resize import Resized
+from transfer.evaluation.calibration import reliability, risk_coverage, risks, scale
+from transfer.evaluation.pairs import PAIR_COLUMNS, pairs
+from transfer.evaluation.scores import CLASS_COLUMNS
+from transfer.runtime.files import write_tsv
+
+
+def write_confusion(path: Path, split: Resized, views: np.ndarray) -> None:
+    """Write the actual and the predicted class of every image, in the split's order, from all views and from one.
+
+    views (V, N, classes) are probabilities, the image as it is first.
+    """
+    named = np.array(split.classes)
+    columns = named[split.labels], named[views.mean(0).argmax(1)], named[views[0].argmax(1)]
+    names = "actual", "predicted", "one_view"
+    write_tsv(path, [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
+
+
+def write_tables(
+    plots: Path, split: Resized, views: np.ndarray, temperature: float, expected: Sequence[Sequence[int]]
+) -> None:
+    """Confusion, clusters, pairs, reliability, and risk against coverage, of probabilities (V, N, classes)."""
+    probabilities = views.mean(0)
+    write_confusion(plots / "confusion.tsv", split, views)
+    counts = confusion_counts(split.labels, probabilities.argmax(1), len(split.classes))
+    write_tsv(plots / "clusters.tsv", cluster_rows(counts, split.classes), CLUSTER_COLUMNS)
+    write_tsv(plots / "pairs.tsv", pairs(counts, split.classes, expected), PAIR_COLUMNS)
+    write_tsv(plots / "risk_coverage.tsv", risk_coverage(risks(probabilities, split.labels)))
+    scaled = scale(probabilities, temperature)
+    write_tsv(plots / "reliability.tsv", reliability(split.labels, raw=probabilities, scaled=scaled))
+
+
+def write_class_scores(path: Path, scores: Mapping[str, Any]) -> None:
+    """A row for each class of what `score` gives, empty where a figure is missing."""
+    empty = dict.fromkeys(CLASS_COLUMNS, "")
+    write_tsv(path, [{"class": name, **empty, **values} for name, values in scores["per_class"].items()])
+
+
+LOOKED_AT = 1000  # rows of an array whose range is told
+HAND_OVER_COLUMNS = ("what", "shape", "type", "least", "most", "finite")
+
+
+def hand_over_rows(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Shape, type and range of what one step hands to the next, by name; the range of the first rows of each."""
+    rows = []
+    for name, array in arrays.items():
+        some = np.asarray(array[:LOOKED_AT])
+        shape = " × ".join(map(str, array.shape))
+        about = {"what": name, "shape": shape, "type": str(array.dtype)}
+        rows.append({**about, "least": some.min(), "most": some.max(), "finite": bool(np.isfinite(some).all())})
+    return rows
+
+
+def write_hand_overs(path: Path, split: Resized, batch: np.ndarray, views: np.ndarray) -> None:
+    """What becomes of the test images: as drawn, resized, as the network gets them, and its probabilities."""
+    arrays = {
+        "images or thumbnails": split.images,
+        "labels": split.labels,
+        "images resized": split.pixels,
+        "a batch as the network gets it": batch,
+        "probabilities of each view": views,
+        "probabilities": views.mean(0),
+        "their sums": views.mean(0).sum(1),
+        "predicted classes": views.mean(0).argmax(1),
+    }
+    write_tsv(path, hand_over_rows(arrays), HAND_OVER_COLUMNS)
