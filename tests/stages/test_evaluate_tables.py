@@ -25,8 +25,8 @@ def test_hand_overs_have_the_shapes_types_and_ranges_that_they_should(arena):
     rows = {row["what"]: row for row in table_of(arena, "metrics/evaluate/hand_overs.tsv")}
     found = {what: (row["shape"], row["type"]) for what, row in rows.items()}
     assert found == {
-        "images as drawn": ("30 × 32 × 32 × 3", "uint8"),
-        "labels": ("30", "uint8"),
+        "images or thumbnails": ("30 × 32 × 32 × 3", "uint8"),
+        "labels": ("30", "int64"),
         "images resized": ("30 × 40 × 40 × 3", "uint8"),
         "a batch as the network gets it": ("16 × 3 × 40 × 40", "float32"),
         "probabilities of each view": ("2 × 30 × 3", "float64"),

@@ -115,9 +115,10 @@ def test_the_same_inputs_give_the_same_bytes(arena):
 
 def test_duplicates_of_other_images_are_refused(arena):
     test = load_split(arena.file("data/splits/test.npz"))
-    shutil.copytree(arena.file("data/splits"), arena.file("moved"), dirs_exist_ok=True)
-    save_split(arena.file("moved/test.npz"), replace(test, positions=test.positions + 1))
-    arena.run(leakage, **{**FILES[leakage], **OUTPUTS, "splits": "moved"})
+    shutil.copytree(arena.file("data/resized"), arena.file("moved"), dirs_exist_ok=True)
+    save_split(arena.file("moved.npz"), replace(test, positions=test.positions + 1))
+    arena.run(resize, split="moved.npz", resized="moved/test")
+    arena.run(leakage, **{**FILES[leakage], **OUTPUTS, "resized": "moved"})
     options = {**FILES[evaluate], **outputs_in("dup", evaluate), "duplicates": "d.npz"}
     with pytest.raises(DataError, match=r"d\.npz: of other images than .* run `dvc repro leakage` again"):
         arena.run(evaluate, **options)

@@ -20,6 +20,7 @@ from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from transfer.network.classifier import ModelCard, load_model, save_model
 from transfer.network.images import Images
 from transfer.runtime.errors import ParameterError, WeightsError
+from transfer.runtime.files import write_arrays
 from transfer.runtime.parameters import check_parameters
 
 OUTPUTS = {"metrics": "rm.json", "plots": "rm"}
@@ -103,8 +104,9 @@ def test_a_class_with_one_image_or_none_is_no_obstacle(arena, images: int):
     kept = np.concatenate([np.flatnonzero(split.labels == 0), np.flatnonzero(split.labels == 2)[:1]])
     few = split_of(split.images[kept], split.labels[kept], split.classes)
     save_resized(arena.file("few"), few, 40, "cubic", "crop")
+    write_arrays(arena.file("few.npz"), positions=few.positions, predicted=few.labels)
     parameters = with_robustness(arena, images=images)
-    arena.run(robustness, parameters, **{**FILES[robustness], **OUTPUTS, "test": "few"})
+    arena.run(robustness, parameters, **{**FILES[robustness], **OUTPUTS, "test": "few", "predictions": "few.npz"})
     metrics = metrics_of(arena, "rm.json")
     assert metrics["images"] == images
     assert metrics["clean_accuracy"] * images == pytest.approx(round(metrics["clean_accuracy"] * images))
