@@ -32,7 +32,7 @@ class Subsample(Group):
         return self
 
 
-class Groups(SharedGroup):
+class Groups(Group):
     rigid: list[str]
 
 

@@ -1,5 +1,8 @@
 """What pages show is found in what commands print, and what is not there is named."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.documented import commands_of, missing
@@ -41,3 +44,11 @@ def test_readme_shows_what_the_first_hour_has_tried() -> None:
     habits = commands_of(readme[readme.index("## Three habits") : readme.index("## Your own")])
     assert habits
     assert [command for command in habits if command not in tried] == []
+
+
+@pytest.mark.parametrize(
+    "page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]), ids=lambda page: page.name
+)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
