@@ -8,7 +8,8 @@ import pytest
 import torch
 import torchvision
 
-from transfer.network.backbones import Backbone, Preprocessing, check_size, last_layer, load_backbone, save_backbone
+from transfer.network.architectures import check_size, is_sized
+from transfer.network.backbones import Backbone, load_backbone, save_backbone
 from transfer.network.classifier import (
     Head,
     HeadShape,
@@ -19,6 +20,8 @@ from transfer.network.classifier import (
     load_model,
     save_model,
 )
+from transfer.network.published import Preprocessing
+from transfer.network.torchvision_models import last_layer
 from transfer.network.weights import read_state_dict
 from transfer.runtime.errors import WeightsError
 
@@ -77,7 +80,9 @@ def test_a_network_of_each_family_goes_all_the_way(tmp_path: Path, architecture:
     model = original(architecture)
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     state = read_state_dict(tmp_path / "weights.pth", architecture, size_px)
-    save_backbone(tmp_path / "backbone", Backbone(architecture, state, IMAGENET))
+    save_backbone(
+        tmp_path / "backbone", Backbone(architecture, state, IMAGENET, size_px if is_sized(architecture) else None)
+    )
     backbone = load_backbone(tmp_path / "backbone")
     extractor, features = build_feature_extractor(backbone)
     images = torch.randn(2, 3, size_px, size_px)

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
-from transfer.network.backbones import last_layer
+from transfer.network.torchvision_models import last_layer
 from transfer.training.unfreezing import Unfreezing, Wave, last_stages, layers_of, stages_of
 
 
