@@ -74,15 +74,17 @@ class Unfreezing:
 
     def groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """Parameter groups for an optimizer, one for each learning rate and kind of parameter."""
-        modules_at: dict[float, list[nn.Module]] = {}
+        at: dict[float, list[nn.Parameter]] = {}
         for place, layer in enumerate(self.layers):
             if (wave := self.wave_of(place)) is not None:
                 rate = lr * wave.lr_factor * self.stage_lr_decay**layer.stage
-                modules_at.setdefault(rate, []).extend(layer.modules)
+                # Not those of parts, which are layers of their own: a class token stands on the network itself.
+                own = [parameter for module in layer.modules for parameter in module.parameters(recurse=False)]
+                at.setdefault(rate, []).extend(own)
         return [
             group
-            for rate, modules in modules_at.items()
-            for group in parameter_groups(nn.ModuleList(modules), rate, weight_decay)
+            for rate, parameters in at.items()
+            for group in parameter_groups(nn.ParameterList(parameters), rate, weight_decay)
         ]
 
     def begin_epoch(self, epoch: int) -> None:
