@@ -61,8 +61,8 @@ class Layer:
 def choose_layer(model: nn.Module, images: Tensor, name: str | None, min_map_px: int) -> Layer:
     """The layer called `name`, or for None the last one whose map for `images` is at least `min_map_px` wide.
 
-    For a ResNet that is one of its blocks, for a vision transformer the norm before a block's attention. Raises ParameterError if there is no such name or its output
-    is no map, DataError if all maps are narrower.
+    For a ResNet that is one of its blocks, for a vision transformer the norm before a block's attention. Raises
+    ParameterError if there is no such name or its output is no map, DataError if all maps are narrower.
     """
     maps = _maps(model, images)
     if not maps:

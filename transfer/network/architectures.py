@@ -45,7 +45,7 @@ def _advice(architecture: str) -> str:
 
     plain = architecture.removeprefix("timm/").split(".")[0]
     here, there = torchvision_models.names(), timm_models.names()
-    if plain in there:
+    if f"timm/{plain}" in there:
         return f"; did you mean timm/{plain}?"
     order = (there, here) if architecture.startswith("timm/") else (here, there)
     for listed in order:

@@ -5,8 +5,8 @@ from itertools import groupby
 
 from torch import nn
 
-# What names begin with in each stage, by the class of the network, which torchvision and timm call alike. Of stages that
-# begin by scaling down (ConvNeXt, Swin) that is a part, and a norm behind the last one is a part of that.
+# What names begin with in each stage, by the class of the network, which torchvision and timm call alike. Where stages
+# begin by scaling down (ConvNeXt, Swin), that is a part of them; a norm behind the last one is a part of that.
 STEMS = {
     "ResNet": ("conv1|bn1", r"layer1\.", r"layer2\.", r"layer3\.", r"layer4\."),
     "ConvNeXt": (

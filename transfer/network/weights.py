@@ -1,4 +1,4 @@
-"""Weights files as they are in the world: any container and wrapping that holds a network of torchvision's or timm's."""
+"""Weights files as they are in the world: any container and wrapping of a network of torchvision's or timm's."""
 
 import argparse
 import errno
@@ -39,7 +39,7 @@ def read_state_dict(path: Path, architecture: str, size_px: int | None = None) -
     expected = network.state_dict()
     _check_values(path, architecture, {k: v for k, v in state.items() if not k.startswith(classifier)}, expected)
     try:
-        return fitted(architecture, size_px, state)
+        loaded = fitted(architecture, size_px, state)
     except (RuntimeError, ValueError) as error:
         told = str(error)
         misfits = [name for name in [*expected, *state] if f'"{name}"' in told or f"size mismatch for {name}:" in told]
@@ -47,6 +47,8 @@ def read_state_dict(path: Path, architecture: str, size_px: int | None = None) -
         check_tensors(path, architecture, found, wanted)
         why = " ".join(told.split())[:LONGEST_REASON]
         raise WeightsError(f"{path}: not weights of {architecture}: {why}") from None
+    check_tensors(path, architecture, loaded, expected)  # the first MNASNets change the network that loads them
+    return loaded
 
 
 def _read(path: Path) -> Any:
