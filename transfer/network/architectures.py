@@ -72,8 +72,8 @@ def outline(architecture: str, size_px: int | None = None) -> tuple[nn.Module, i
         with torch.device("meta"), Uninitialised():
             return build_network(architecture, size_px)
     except NotImplementedError:  # RegNets compute their widths with tensors
-        network, *more = build_network(architecture, size_px)
-        return network.to("meta"), *more
+        network, features, classifier = build_network(architecture, size_px)
+        return network.to("meta"), features, classifier
 
 
 def empty_network(architecture: str, size_px: int | None = None) -> tuple[nn.Module, int]:

@@ -42,7 +42,7 @@ def nearest_neighbours(train: np.ndarray, labels: np.ndarray, val: np.ndarray, v
 def linear_probe(train: np.ndarray, labels: np.ndarray, val: np.ndarray, val_labels: np.ndarray) -> Baseline:
     """Logistic regression on standardised features (N, F), at most STEPS steps each; its penalty is chosen."""
     scaler = StandardScaler().fit(train)
-    train, val = scaler.transform(train), scaler.transform(val)
+    train, val = (np.asarray(scaler.transform(features)) for features in (train, val))
     model = LogisticRegression(max_iter=STEPS, warm_start=True)
     accuracies = []
     # One thread: the matrices are narrow, and threads that wait for each other took 20 times as long on a busy machine.

@@ -2,6 +2,7 @@
 
 import re
 from itertools import groupby
+from typing import Any
 
 from torch import nn
 
@@ -54,7 +55,8 @@ def _by_matcher(network: nn.Module, names: list[str]) -> dict[str, int]:
 
     anything = "?"
     matcher = network.group_matcher(coarse=True)  # type: ignore[operator]
-    numbers = group_with_matcher([(name, None) for name in [*names, anything]], matcher, reverse=True)
+    objects = ((name, None) for name in [*names, anything])
+    numbers: Any = group_with_matcher(objects, matcher, reverse=True)
     left_out = numbers[anything]
     return {name: min(numbers[name], max(left_out - 1, 0)) for name in names}
 

@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import timm
 import torch
@@ -46,13 +47,14 @@ def published(architecture: str, weights: str) -> PublishedWeights:
         url = hf_hub_url(config.hf_hub_id, config.hf_hub_filename or HUB_FILE)
     else:
         url = config.url if isinstance(config.url, str) else None
+    mean, std = ((red, green, blue) for red, green, blue in (config.mean, config.std))
     digits = re.search(r"-([0-9a-f]{8,64})\.\w+$", url or "")
     return PublishedWeights(
         architecture=f"{PREFIX}{name}.{tag}" if tag else f"{PREFIX}{name}",
         name=tag or "DEFAULT",
         url=url,
         sha256_start=digits[1] if digits else "",
-        preprocessing=Preprocessing(tuple(config.mean), tuple(config.std)),
+        preprocessing=Preprocessing(mean, std),
         size_px=config.input_size[-1],
         interpolation=config.interpolation,
         crop=config.crop_pct,
@@ -93,7 +95,7 @@ def _classifier(architecture: str) -> tuple[str, ...]:
 def build(architecture: str, size_px: int | None) -> tuple[nn.Module, int, tuple[str, ...]]:
     """The network without its classifier, its features, and what the names of the classifier's tensors begin with."""
     network = _create(architecture, size_px, 0)
-    features = getattr(network, "head_hidden_size", None) or network.num_features
+    features: Any = getattr(network, "head_hidden_size", None) or network.num_features
     return network, int(features), _classifier(architecture)
 
 

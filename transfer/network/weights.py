@@ -5,6 +5,7 @@ import errno
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def _unwrapped(content: Any, names: Collection[str]) -> tuple[Mapping[str, Any],
     own = tuple(prefix for prefix in PREFIXES if not any(name.startswith(prefix) for name in names))
     while prefix := next((start for start in own if any(name.startswith(start) for name in content)), None):
         taken.append(f"the tensors under {prefix}")
-        content = _renamed(content, lambda name: _below(name, prefix))
+        content = _renamed(content, partial(_below, prefix=prefix))
     return content, taken
 
 
