@@ -79,6 +79,9 @@ seeds: install ## search: Record how far figures spread from seed to seed (ARGS=
 pr-report: install ## judge: Judge a change against BASE, as Markdown: make pr-report BASE=main (HEAD=branch, ARGS="--pictures FOLDER --output FILE")
 	@python -m commands.pr_report $(or $(BASE),main) $(or $(HEAD),workspace) $(ARGS)
 
+backbones: install ## search: Compare frozen backbones on data/splits: make backbones LIST="resnet18 timm/convnext_atto" (ARGS="--sizes 64 224")
+	@python -m commands.backbones $(LIST) $(ARGS)
+
 leaderboard: install ## judge: Experiments and trained commits by validation accuracy, as leaderboard/leaderboard.md and .html
 	@python -m commands.leaderboard $(ARGS)
 

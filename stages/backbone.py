@@ -1,11 +1,13 @@
-"""Fetch ImageNet weights, check them against the architecture and write them as safetensors."""
+"""Fetch pretrained weights, check them against the architecture and write them as safetensors."""
 
+import re
 from argparse import Namespace
 from pathlib import Path
 
 from pydantic import Field
 
-from transfer.network.backbones import Backbone, check_size, published_weights, save_backbone
+from transfer.network.architectures import check_size, is_sized, published_weights
+from transfer.network.backbones import Backbone, save_backbone
 from transfer.network.weights import read_state_dict
 from transfer.runtime.command import run
 from transfer.runtime.errors import DownloadError, WeightsError
@@ -26,16 +28,37 @@ class ResizeParameters(SharedGroup):
     size_px: int = Field(ge=8, le=1024)
 
 
+class SmallImages(SharedGroup):
+    size_px: int | None = Field(ge=32)
+
+
+class FineTune(SharedGroup):
+    small_images: SmallImages
+
+
+class Train(SharedGroup):
+    fine_tune: FineTune
+
+
 class Parameters(Group):
     backbone: BackboneParameters
     resize: ResizeParameters
+    train: Train
 
 
 def fetch_weights(address: str, name: str, folder: Path, timeout_s: float) -> tuple[str, Path]:
-    """The full address and a local copy of the file there, or of the .pth or .safetensors in the folder there."""
+    """The full address and a local copy of the file there, or of the .pth or .safetensors in the folder there.
+
+    `hf://OWNER/NAME/FILE` is a file of the Hugging Face hub, or of its mirror in HF_ENDPOINT.
+    """
+    if hub := re.fullmatch("hf://([^/]+/[^/]+)/(.+)", address):
+        from huggingface_hub import hf_hub_url  # takes a second, which others need not wait
+
+        address = hf_hub_url(hub[1], hub[2])
     if not (address.endswith("/") or Path(address).expanduser().is_dir()):
         return address, fetch(address, folder, timeout_s)
-    first, second = (f"{address.removesuffix('/')}/{name}{ending}" for ending in (".pth", ".safetensors"))
+    file = name.removeprefix("timm/")
+    first, second = (f"{address.removesuffix('/')}/{file}{ending}" for ending in (".pth", ".safetensors"))
     try:
         return first, fetch(first, folder, timeout_s)
     except DownloadError as error:
@@ -48,24 +71,36 @@ def fetch_weights(address: str, name: str, folder: Path, timeout_s: float) -> tu
 def main(parameters: Parameters, files: Namespace) -> None:
     config, size_px = parameters.backbone, parameters.resize.size_px
     published = published_weights(config.name, config.weights)
-    check_size(config.name, size_px)
+    architecture = published.architecture
+    check_size(architecture, size_px, parameters.train.fine_tune.small_images.size_px)
+    address = config.url or published.url
+    if address is None:
+        raise WeightsError(f"backbone.url = null: nobody publishes weights of {architecture}; give a file of them")
     sha256_start = config.sha256 or ("" if config.url else published.sha256_start)
-    url, local = fetch_weights(config.url or published.url, config.name, files.state / "backbone", config.timeout_s)
+    url, local = fetch_weights(address, architecture, files.state / "backbone", config.timeout_s)
     actual = sha256_of(local)
     if not actual.startswith(sha256_start):
         if local.is_relative_to(files.state):  # or the next try would find the wrong file complete
             local.unlink()
         raise WeightsError(f"{url}: SHA-256 is {actual}, expected to begin with {sha256_start}; check the address")
-    state = read_state_dict(local, config.name, size_px)
-    save_backbone(files.weights, Backbone(config.name, state, published.preprocessing))
+    state = read_state_dict(local, architecture, size_px)
+    sized = size_px if is_sized(architecture) else None
+    save_backbone(files.weights, Backbone(architecture, state, published.preprocessing, sized))
+    known = actual.startswith(published.sha256_start) if published.sha256_start else config.url is None
     write_json(
         files.metrics,
         {
-            "name": config.name,
+            "name": architecture,
             "weights": published.name,
-            "published": actual.startswith(published.sha256_start),
+            "published": known,
             "sha256": actual,
             "parameters": sum(tensor.numel() for tensor in state.values()),
+            # What the weights were made for; images of this project need no crop.
+            "made_for": {
+                "size_px": published.size_px,
+                "interpolation": published.interpolation,
+                "crop": round(published.crop, 4),
+            },
         },
     )
 

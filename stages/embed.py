@@ -1,4 +1,4 @@
-"""Run the frozen backbone once over training and validation images and their mirror images."""
+"""Run the frozen backbone once over training and validation images and their mirror images; score what it gives."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -12,10 +12,13 @@ from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.devices.precision import Precision, PrecisionChoice, resolve_precision
 from transfer.devices.processes import leave_to_first
-from transfer.network.backbones import Preprocessing, load_backbone
+from transfer.network.backbones import load_backbone
+from transfer.network.baselines import linear_probe, nearest_neighbours
 from transfer.network.classifier import build_feature_extractor
 from transfer.network.images import Images
 from transfer.network.inference import run_over
+from transfer.network.published import Preprocessing
+from transfer.runtime.files import write_json
 from transfer.runtime.parameters import Group, SharedGroup
 
 
@@ -56,6 +59,13 @@ def main(parameters: Parameters, files: Namespace) -> None:
     leave_to_first()
     save_features(files.train_features, train)
     save_features(files.val_features, val)
+    splits = train.plain, train.labels, val.plain, val.labels
+    neighbours, probe = nearest_neighbours(*splits), linear_probe(*splits)
+    figures = {
+        "knn": {"accuracy": neighbours.accuracy, "neighbours": neighbours.chosen},
+        "linear_probe": {"accuracy": probe.accuracy, "penalty": probe.chosen},
+    }
+    write_json(files.metrics, {"val": figures, "features": train.plain.shape[1], "precision": precision})
 
 
 if __name__ == "__main__":
@@ -63,6 +73,6 @@ if __name__ == "__main__":
         main,
         Parameters,
         inputs=["backbone", "train", "val"],
-        outputs=["train_features", "val_features"],
+        outputs=["train_features", "val_features", "metrics"],
         parallel=True,
     )

@@ -47,6 +47,7 @@ RERUNS = {
     "train.batch_size": (["fine_tune"], FROM_FINE_TUNE),
     "train.head": (["train_head"], FROM_HEAD),
     "train.fine_tune": (["fine_tune"], FROM_FINE_TUNE),
+    "train.fine_tune.small_images.size_px": (["backbone", "fine_tune"], ["backbone", *FROM_EMBED, "leakage"]),
     "train.augment": (["fine_tune"], FROM_FINE_TUNE),
     "evaluate": (["evaluate"], FROM_EVALUATE),
     "leakage": (["leakage"], ["leakage", *FROM_EVALUATE]),
@@ -59,7 +60,9 @@ PARAMETERS = sorted(dict(leaves(read_yaml(ROOT / "params.yaml"))))
 
 
 def rows_of(name: str) -> list[str]:
-    return [row for row in RERUNS if name == row or name.startswith(f"{row}.")]
+    """The row that names the parameter, or else the closest group of it."""
+    rows = [row for row in RERUNS if name == row or name.startswith(f"{row}.")]
+    return sorted(rows, key=len)[-1:]
 
 
 def changed_and_following(workspace: Path) -> tuple[set[str], set[str]]:

@@ -1,8 +1,12 @@
 """backbone: weights reach the file unchanged, a folder address works, wrong digests and architectures are refused."""
 
+import functools
 import json
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -11,6 +15,8 @@ from tests.stages.conftest import Arena
 from transfer.network.backbones import load_backbone
 from transfer.runtime.errors import WeightsError
 from transfer.runtime.files import sha256_of
+
+TEMPLATE = "http://127.0.0.1:{}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
 
 
 def settings(arena: Arena, **changes: object) -> dict:
@@ -31,6 +37,7 @@ def test_weights_arrive_unchanged_with_their_preprocessing(arena):
         "published": False,
         "sha256": sha256_of(arena.weights),
         "parameters": sum(tensor.numel() for tensor in original.values()),
+        "made_for": {"size_px": 224, "interpolation": "bilinear", "crop": 0.875},
     }
 
 
@@ -50,6 +57,58 @@ def test_a_size_that_the_network_cannot_take_is_refused_before_anything_is_fetch
         arena.run(backbone, changes, weights="none.safetensors", metrics="none.json")
 
 
+def test_small_images_that_the_network_cannot_take_are_refused_too(arena):
+    changes = settings(arena, name="vit_b_32", url="nowhere.pth")
+    changes["resize"] = {"size_px": 64, "interpolation": "area"}
+    changes["train"] = {"fine_tune": {"small_images": {"size_px": 32}}}
+    complaint = (
+        r"train\.fine_tune\.small_images\.size_px = 32: vit_b_32 for images of 64 pixels takes none.*; set null$"
+    )
+    with pytest.raises(WeightsError, match=complaint):
+        arena.run(backbone, changes, weights="none.safetensors", metrics="none.json")
+
+
+def test_networks_of_timm_come_by_name_with_their_own_preprocessing(arena, tmp_path):
+    name = "timm/vit_tiny_patch16_224.augreg_in21k"
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224.augreg_in21k", pretrained=False)
+    save_file(model.state_dict(), tmp_path / "vit_tiny_patch16_224.augreg_in21k.safetensors")
+    changes = settings(arena, name="timm/vit_tiny_patch16_224", weights="augreg_in21k", url=str(tmp_path))
+    changes["resize"] = {"size_px": 64, "interpolation": "area"}
+    arena.run(backbone, changes, weights="vit.safetensors", metrics="vit.json")
+    saved = load_backbone(arena.file("vit.safetensors"))
+    assert (saved.architecture, saved.size_px) == (name, 64)
+    assert saved.preprocessing.mean == saved.preprocessing.std == (0.5, 0.5, 0.5)
+    assert saved.state["pos_embed"].shape == (1, 1 + 4 * 4, 192)
+    assert torch.equal(saved.state["norm.weight"], model.state_dict()["norm.weight"])
+    metrics = json.loads(arena.file("vit.json").read_text())
+    assert (metrics["name"], metrics["weights"], metrics["published"]) == (name, "augreg_in21k", False)
+    assert metrics["made_for"] == {"size_px": 224, "interpolation": "bicubic", "crop": 0.9}
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A mirror of the Hugging Face hub on this machine, as HF_ENDPOINT names it; its folder."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", TEMPLATE.format(server.server_port))
+    yield tmp_path
+    server.shutdown()
+
+
+@pytest.mark.parametrize("url", [None, "hf://timm/resnet10t.c3_in1k/model.safetensors"])
+def test_weights_come_from_the_hub_or_its_mirror(arena, mirror, url: str | None):
+    folder = mirror / "timm/resnet10t.c3_in1k/resolve/main"
+    folder.mkdir(parents=True)
+    save_file(timm.create_model("resnet10t", pretrained=False).state_dict(), folder / "model.safetensors")
+    changes = settings(arena, name="timm/resnet10t", url=url)
+    arena.run(backbone, changes, weights=f"hub{url}.safetensors".replace("/", "_"), metrics="hub.json")
+    metrics = json.loads(arena.file("hub.json").read_text())
+    assert metrics["sha256"] == sha256_of(folder / "model.safetensors")
+    assert (metrics["name"], metrics["published"]) == ("timm/resnet10t.c3_in1k", url is None)
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -60,6 +119,11 @@ def test_a_size_that_the_network_cannot_take_is_refused_before_anything_is_fetch
         ),
         ({"name": "resnet50"}, r"not weights of resnet50: layer1\.0\.conv1\.weight is \[64, 64, 3, 3\] in the file"),
         ({"name": "resnet19"}, r"backbone\.name = 'resnet19': .*; did you mean resnet1"),
+        ({"name": "resnet10t"}, r"backbone\.name = 'resnet10t': .*; did you mean timm/resnet10t\?$"),
+        ({"name": "timm/resnet10x"}, r"backbone\.name = 'timm/resnet10x': .*; did you mean timm/resnet10t\?$"),
+        ({"name": "timm/resnet10t.x"}, r"backbone\.name = 'timm/resnet10t\.x': timm/resnet10t has c3_in1k$"),
+        ({"name": "timm/resnet10t", "weights": "x"}, r"backbone\.weights = 'x': timm/resnet10t has c3_in1k$"),
+        ({"name": "qqqq"}, r"backbone\.name = 'qqqq': .*; docs/backbones\.md lists some$"),
         ({"weights": "IMAGENET1K_V2"}, r"backbone\.weights = 'IMAGENET1K_V2': resnet18 has IMAGENET1K_V1, DEFAULT"),
     ],
 )

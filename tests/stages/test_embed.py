@@ -1,5 +1,7 @@
 """embed: features are torchvision's own, for images and their mirror images, in the splits' order."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -23,3 +25,10 @@ def test_features_are_those_of_torchvision_without_its_last_layer(arena, split: 
     np.testing.assert_allclose(features.plain, plain, atol=1e-4, rtol=1e-3)
     np.testing.assert_allclose(features.mirrored, mirrored, atol=1e-4, rtol=1e-3)
     np.testing.assert_array_equal(features.labels, load_split(arena.file(f"data/splits/{split}.npz")).labels)
+
+
+def test_what_the_features_are_worth_is_said(arena):
+    figures = json.loads(arena.file("metrics/embed.json").read_text())
+    assert figures["features"] == 512
+    for baseline in figures["val"].values():
+        assert 0.5 < baseline["accuracy"] <= 1  # digits of three kinds, by a random network

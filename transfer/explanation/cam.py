@@ -14,6 +14,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from transfer.network.images import Images
+from transfer.network.spatial import as_maps, layout_of
 from transfer.runtime.errors import DataError, ParameterError
 from transfer.runtime.parameters import Group
 
@@ -60,8 +61,8 @@ class Layer:
 def choose_layer(model: nn.Module, images: Tensor, name: str | None, min_map_px: int) -> Layer:
     """The layer called `name`, or for None the last one whose map for `images` is at least `min_map_px` wide.
 
-    For a ResNet that is one of its blocks. Raises ParameterError if there is no such name or its output
-    is no map, DataError if all maps are narrower.
+    For a ResNet that is one of its blocks, for a vision transformer the norm before a block's attention. Raises
+    ParameterError if there is no such name or its output is no map, DataError if all maps are narrower.
     """
     maps = _maps(model, images)
     if not maps:
@@ -89,14 +90,16 @@ def _maps(model: nn.Module, images: Tensor) -> list[tuple[str, int]]:
     Parts of a block are left out, because a bottleneck's first convolution still has the width of the
     block before; a Sequential is no block but a row of them.
     """
+    layout = layout_of(model)
     names = {module: name for name, module in model.named_modules()}
     found: dict[str, int] = {}
 
     def note(module: nn.Module, _inputs: object, output: object) -> None:
-        if not isinstance(output, Tensor) or isinstance(module, nn.AdaptiveAvgPool2d):  # which may enlarge
+        maps = as_maps(output, layout)
+        if maps is None or isinstance(module, nn.AdaptiveAvgPool2d):  # which may enlarge
             return
-        if output.ndim == 4 and output.shape[-1] > 1:
-            found[names[module]] = output.shape[-1]
+        if maps.shape[-1] > 1 and (layout.layers is None or layout.layers.fullmatch(names[module])):
+            found[names[module]] = maps.shape[-1]
 
     hooks = [module.register_forward_hook(note) for module in names]
     try:
@@ -146,7 +149,10 @@ def activation_maps(
     wanted: Any = [ClassifierOutputTarget(int(target)) for target in targets]  # callables, not Modules as typed
     with _gradients_from(model, layer):
         # Not as a context manager, which would swallow an IndexError.
-        cam: Any = METHODS[method](model=model, target_layers=[layer])
+        layout = layout_of(model)
+        cam: Any = METHODS[method](
+            model=model, target_layers=[layer], reshape_transform=lambda output: as_maps(output, layout)
+        )
         try:
             with torch.set_grad_enabled(cam.uses_gradients), np.errstate(all="ignore"):
                 maps = cam(input_tensor=images, targets=wanted)

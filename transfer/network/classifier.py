@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from transfer.devices.precision import Precision
-from transfer.network.backbones import Backbone, Preprocessing, build_network, image_px, load_into, network_in
+from transfer.network.architectures import empty_network
+from transfer.network.backbones import Backbone, check_known, load_into, network_with
+from transfer.network.published import Preprocessing
 from transfer.network.tensors import DESCRIBED, check_tensors, described, load_tensors, save_tensors
 from transfer.runtime.errors import WeightsError
 
@@ -42,10 +44,7 @@ def build_head(shape: HeadShape) -> nn.Sequential:
 
 def build_feature_extractor(backbone: Backbone) -> tuple[nn.Module, int]:
     """The backbone up to its pooled features: module (batch, 3, H, W) -> (batch, features), and `features`."""
-    model, features, replaced = build_network(backbone.architecture, image_px(backbone.architecture, backbone.state))
-    # Copies, because training would else change the caller's weights.
-    state = {name: tensor.clone() for name, tensor in backbone.state.items() if not name.startswith(f"{replaced}.")}
-    return load_into(model, state), features
+    return network_with(backbone)
 
 
 class Classifier(nn.Module):
@@ -148,7 +147,8 @@ def load_model(path: Path, classes: Sequence[str], size_px: int | None = None) -
         raise WeightsError(f"{path}: trained for classes {list(card.classes)}, the data has {list(classes)}")
     if size_px is not None and card.size_px != size_px:
         raise WeightsError(f"{path}: trained on {card.size_px} pixels, the data has {size_px}; resize it to match")
-    model = Classifier(network_in(path, card.architecture, card.size_px), _empty_head(path, card.head))
+    check_known(path, card.architecture)
+    model = Classifier(empty_network(card.architecture, card.size_px)[0], _empty_head(path, card.head))
     check_tensors(path, f"such a {card.architecture}", state, model.state_dict())
     load_into(model, state)
     return model.eval(), card

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from transfer.network.depth import stage_numbers
 from transfer.training.optimization import parameter_groups
 
 
@@ -28,33 +28,22 @@ class Layer:
     stage: int
 
 
-def stages_of(module: nn.Module) -> list[nn.Module]:
-    """The parts of a backbone that hold parameters, first to last; of a ResNet: the stem, layer1 to layer4.
-
-    Neighbours that have no parts of their own, such as conv1 and bn1, are one stage. Where there are only one or
-    two, as in networks of `features` and a classifier, their parts are taken.
-    """
-    parts = [child for child in module.children() if any(True for _ in child.parameters())]
-    if len(parts) <= 2:
-        return [stage for part in parts for stage in stages_of(part) or [part]]
-    stages: list[nn.Module] = []
-    for simple, neighbours in groupby(parts, key=lambda part: not any(True for _ in part.children())):
-        group = list(neighbours)
-        stages += [nn.ModuleList(group)] if simple else group
-    return stages
-
-
 def layers_of(backbone: nn.Module) -> list[Layer]:
     """The layers of a backbone, last to first, in the order in which they were registered."""
-    stages = stages_of(backbone)
-    above = {module: len(stages) - 1 - place for place, stage in enumerate(stages) for module in stage.modules()}
-    grouped: list[list[nn.Module]] = []
+    names = {id(parameter): name for name, parameter in backbone.named_parameters()}
+    numbers = stage_numbers(backbone)
+    last = max(numbers.values(), default=0)
+    grouped: list[tuple[list[nn.Module], int]] = []
     for module in backbone.modules():
-        if any(True for _ in module.parameters(recurse=False)):
-            if isinstance(module, nn.Conv2d | nn.Linear) or not grouped:
-                grouped.append([])
-            grouped[-1].append(module)
-    return [Layer(tuple(modules), above.get(modules[0], len(stages))) for modules in reversed(grouped)]
+        own = next(module.parameters(recurse=False), None)
+        if own is None:
+            continue
+        stage = last - numbers[names[id(own)]]
+        # A norm ahead of a stage's first convolution is of that stage.
+        if isinstance(module, nn.Conv2d | nn.Linear) or not grouped or grouped[-1][1] != stage:
+            grouped.append(([], stage))
+        grouped[-1][0].append(module)
+    return [Layer(tuple(modules), stage) for modules, stage in reversed(grouped)]
 
 
 def last_stages(backbone: nn.Module, count: int) -> int:
@@ -85,15 +74,17 @@ class Unfreezing:
 
     def groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """Parameter groups for an optimizer, one for each learning rate and kind of parameter."""
-        modules_at: dict[float, list[nn.Module]] = {}
+        at: dict[float, list[nn.Parameter]] = {}
         for place, layer in enumerate(self.layers):
             if (wave := self.wave_of(place)) is not None:
                 rate = lr * wave.lr_factor * self.stage_lr_decay**layer.stage
-                modules_at.setdefault(rate, []).extend(layer.modules)
+                # Not those of parts, which are layers of their own: a class token stands on the network itself.
+                own = [parameter for module in layer.modules for parameter in module.parameters(recurse=False)]
+                at.setdefault(rate, []).extend(own)
         return [
             group
-            for rate, modules in modules_at.items()
-            for group in parameter_groups(nn.ModuleList(modules), rate, weight_decay)
+            for rate, parameters in at.items()
+            for group in parameter_groups(nn.ParameterList(parameters), rate, weight_decay)
         ]
 
     def begin_epoch(self, epoch: int) -> None:

@@ -7,15 +7,9 @@ import pytest
 import torch
 import torchvision
 
-from transfer.network.backbones import (
-    Backbone,
-    Preprocessing,
-    build_network,
-    check_size,
-    load_backbone,
-    published_weights,
-    save_backbone,
-)
+from transfer.network.architectures import build_network, check_size, published_weights
+from transfer.network.backbones import Backbone, load_backbone, save_backbone
+from transfer.network.published import Preprocessing
 from transfer.runtime.errors import WeightsError
 
 ARCHITECTURE = "squeezenet1_1"  # among torchvision's smallest, so that the tests are quick

@@ -11,7 +11,8 @@ import torch
 import torchvision
 from torch import nn
 
-from transfer.network.backbones import Backbone, Preprocessing, build_network, last_layer, load_backbone, save_backbone
+from transfer.network.architectures import build_network
+from transfer.network.backbones import Backbone, load_backbone, save_backbone
 from transfer.network.classifier import (
     Head,
     HeadShape,
@@ -25,7 +26,9 @@ from transfer.network.classifier import (
     save_head,
     save_model,
 )
+from transfer.network.published import Preprocessing
 from transfer.network.tensors import load_tensors, save_tensors
+from transfer.network.torchvision_models import last_layer
 from transfer.runtime.errors import WeightsError
 
 IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -190,7 +193,11 @@ def changed(saved: Path, kind: str, folder: Path, change: Callable[[dict, dict],
         ("backbone", lambda _, about: about.pop("preprocessing"), "preprocessing: Field required"),
         ("backbone", lambda _, about: about["preprocessing"].pop("std"), "preprocessing.std: Field required"),
         ("backbone", lambda _, about: about["preprocessing"].update(mean=[0.5, 0.5]), "preprocessing.mean"),
-        ("backbone", lambda _, about: about.update(architecture="resnet19"), "'resnet19', which torchvision does not"),
+        (
+            "backbone",
+            lambda _, about: about.update(architecture="resnet19"),
+            "'resnet19', which neither torchvision nor timm has",
+        ),
         ("backbone", lambda _, about: about.update(more=1), "more: Unexpected keyword argument"),
         ("head", lambda _, about: about["shape"].update(hidden=["wide"]), "shape.hidden.0: "),
         ("head", lambda _, about: about["shape"].update(features=-1), "no head can be HeadShape(features=-1"),

@@ -1,14 +1,17 @@
-"""The smallest network of each torchvision family, with random weights at its smallest size: weights file, backbone,
-features as torchvision's own, a training step, and the classifier back from its file.
+"""A small network of each of torchvision's and timm's families, with random weights at its smallest size: weights file,
+backbone, features as the library's own, both phases of training, and the classifier back from its file.
+docs/backbones.md lists them.
 """
 
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torchvision
 
-from transfer.network.backbones import Backbone, Preprocessing, check_size, last_layer, load_backbone, save_backbone
+from transfer.network.architectures import check_size, is_sized, published_weights
+from transfer.network.backbones import Backbone, load_backbone, save_backbone
 from transfer.network.classifier import (
     Head,
     HeadShape,
@@ -19,10 +22,12 @@ from transfer.network.classifier import (
     load_model,
     save_model,
 )
+from transfer.network.torchvision_models import last_layer
 from transfer.network.weights import read_state_dict
 from transfer.runtime.errors import WeightsError
+from transfer.runtime.files import ROOT
+from transfer.training.unfreezing import Unfreezing
 
-IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLASSES = ("bird", "cat")
 slow = pytest.mark.slow
 LEAST_PX = 8  # that params.yaml may set
@@ -55,10 +60,47 @@ FAMILIES = [  # architecture, smallest side in pixels
 ]
 
 
+TIMM_FAMILIES = [  # timm's names, smallest side in pixels that is a multiple of 8, or of the patches
+    pytest.param("timm/beit_base_patch16_224", 224, marks=slow),
+    pytest.param("timm/cait_xxs24_224", 224, marks=slow),
+    ("timm/convnext_atto", 32),
+    pytest.param("timm/deit_tiny_distilled_patch16_224", 32, marks=slow),
+    pytest.param("timm/densenet121", 32, marks=slow),
+    pytest.param("timm/efficientnet_lite0", 8, marks=slow),
+    pytest.param("timm/eva02_tiny_patch14_224", 14, marks=slow),
+    pytest.param("timm/levit_128s", 224, marks=slow),
+    pytest.param("timm/mixer_s32_224", 224, marks=slow),
+    pytest.param("timm/mobilenetv4_conv_small", 8, marks=slow),
+    pytest.param("timm/nfnet_l0", 8, marks=slow),
+    pytest.param("timm/pvt_v2_b0", 32, marks=slow),
+    pytest.param("timm/regnetx_002", 8, marks=slow),
+    pytest.param("timm/repvgg_a0", 8, marks=slow),
+    ("timm/resnet10t", 8),
+    pytest.param("timm/resnetv2_50x1_bit.goog_in21k", 8, marks=slow),
+    pytest.param("timm/swin_tiny_patch4_window7_224", 32, marks=slow),
+    pytest.param("timm/vit_small_patch14_dinov2.lvd142m", 42, marks=slow),
+    pytest.param("timm/vit_small_patch16_dinov3", 32, marks=slow),
+    ("timm/vit_tiny_patch16_224", 32),
+    pytest.param("timm/xcit_nano_12_p16_224", 32, marks=slow),
+]
+
+
 def original(architecture: str) -> torch.nn.Module:
-    """Torchvision's own network with random weights, as it makes it for its pretrained ones."""
+    """The library's own network with random weights and its classifier, as it makes it for its pretrained ones."""
+    if architecture.startswith("timm/"):
+        return timm.create_model(architecture.removeprefix("timm/"), pretrained=False).eval()
     options = {"init_weights": False, "transform_input": True} if architecture in ("googlenet", "inception_v3") else {}
     return torchvision.models.get_model(architecture, weights=None, **options).eval()
+
+
+def original_features(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """What the library's own network gives its classifier."""
+    if hasattr(model, "reset_classifier"):
+        model.reset_classifier(0)  # type: ignore[operator]
+    else:
+        model.set_submodule(last_layer(model), torch.nn.Identity())
+    with torch.no_grad():
+        return model(images)
 
 
 def assert_near(found: torch.Tensor, expected: torch.Tensor) -> None:
@@ -68,32 +110,51 @@ def assert_near(found: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize(("architecture", "size_px"), FAMILIES)
-def test_a_network_of_each_family_goes_all_the_way(tmp_path: Path, architecture: str, size_px: int) -> None:
-    torch.manual_seed(0)
+def test_a_smaller_size_is_refused_naming_the_smallest(architecture: str, size_px: int) -> None:
     check_size(architecture, size_px)
     if size_px > LEAST_PX:
         with pytest.raises(WeightsError, match=f"set {size_px}$"):
             check_size(architecture, size_px - 1)
+
+
+@pytest.mark.parametrize(("architecture", "size_px"), [*FAMILIES, *TIMM_FAMILIES])
+def test_a_network_of_each_family_goes_all_the_way(tmp_path: Path, architecture: str, size_px: int) -> None:
+    torch.manual_seed(0)
+    check_size(architecture, size_px)
+    published = published_weights(architecture, "DEFAULT")
     model = original(architecture)
     torch.save(model.state_dict(), tmp_path / "weights.pth")
-    state = read_state_dict(tmp_path / "weights.pth", architecture, size_px)
-    save_backbone(tmp_path / "backbone", Backbone(architecture, state, IMAGENET))
+    state = read_state_dict(tmp_path / "weights.pth", published.architecture, size_px)
+    sized = size_px if is_sized(architecture) else None
+    save_backbone(tmp_path / "backbone", Backbone(published.architecture, state, published.preprocessing, sized))
     backbone = load_backbone(tmp_path / "backbone")
     extractor, features = build_feature_extractor(backbone)
-    images = torch.randn(2, 3, size_px, size_px)
+    images = torch.randn(4, 3, size_px, size_px)
     with torch.no_grad():
         found = extractor.eval()(images)
-    assert found.shape == (2, features)
-    if not architecture.startswith("vit") or size_px == 224:
-        model.set_submodule(last_layer(model), torch.nn.Identity())
-        with torch.no_grad():
-            assert_near(found, model(images))
+    assert found.shape == (4, features)
+    if sized is None or size_px == published.size_px:
+        assert_near(found, original_features(model, images))
     shape = HeadShape(features, (), batch_norm=False, dropout=0.0, classes=len(CLASSES))
-    classifier = build_classifier(backbone, Head(shape, build_head(shape).state_dict(), CLASSES, 1)).train()
-    torch.nn.functional.cross_entropy(classifier(images), torch.tensor([0, 1])).backward()
+    labels = torch.tensor([0, 1, 0, 1])
+    head = build_head(shape)
+    torch.nn.functional.cross_entropy(head(found), labels).backward()
+    classifier = build_classifier(backbone, Head(shape, head.state_dict(), CLASSES, 1)).train()
+    unfreezing = Unfreezing(classifier.backbone, [], stage_lr_decay=0.5, frozen_statistics=True)
+    groups = unfreezing.groups(0.01, 0.1)
+    assert sum(len(group["params"]) for group in groups) == len(list(classifier.backbone.parameters()))
+    unfreezing.begin_epoch(1)
+    torch.nn.functional.cross_entropy(classifier(images), labels).backward()
     assert [name for name, weight in classifier.named_parameters() if weight.grad is None] == []
-    card = ModelCard(architecture, shape, CLASSES, IMAGENET, size_px, "area", "float32")
+    torch.optim.SGD(groups).step()
+    card = ModelCard(published.architecture, shape, CLASSES, published.preprocessing, size_px, "area", "float32")
     save_model(tmp_path / "model", classifier, card)
     loaded, _ = load_model(tmp_path / "model", CLASSES, size_px)
     with torch.no_grad():
         assert_near(loaded.backbone(images), classifier.eval().backbone(images))
+
+
+def test_the_page_lists_every_family_that_is_tested() -> None:
+    page = (ROOT / "docs/backbones.md").read_text(encoding="utf-8")
+    tested = [getattr(family, "values", family) for family in [*FAMILIES, *TIMM_FAMILIES]]
+    assert [name for name, size_px in tested if f"| {name} | {size_px} |" not in page] == []

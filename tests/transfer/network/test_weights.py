@@ -70,6 +70,9 @@ FORMS: dict[str, Callable[[dict[str, Tensor]], Any]] = {
     "of 2017": lambda state: without(state, "num_batches_tracked"),
     "data parallel": lambda state: prefixed(state, "module."),
     "compiled": lambda state: prefixed(state, "_orig_mod."),
+    "compiled inside": lambda state: {name.replace("stage2.", "stage2._orig_mod."): state[name] for name in state},
+    "ema beside net": lambda state: {"net": {"conv1.0.weight": torch.zeros(1)}, "ema": state},
+    "net": lambda state: {"net": state, "acc": 91.2},
     "nested prefixes": lambda state: prefixed(state, "module._orig_mod.model.backbone."),
     "beside a projection": lambda state: {**prefixed(state, "backbone."), "projection.weight": torch.ones(2)},
     "a training script's": lambda state: {"model": state, "epoch": 3, "args": argparse.Namespace(lr=0.1)},
@@ -176,6 +179,22 @@ def test_tensors_of_another_kind_are_refused(tmp_path: Path, state: dict[str, Te
     name, first = next(iter(state.items()))
     torch.save({**state, name: change(first)}, tmp_path / "kind.pth")
     assert_refused(tmp_path / "kind.pth", ARCHITECTURE, f"{name} is {list(first.shape)} of {change(first).dtype} (")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused_by_name(tmp_path: Path, state: dict[str, Tensor], value: float) -> None:
+    name = list(state)[20]
+    spoilt = state[name].clone().float()
+    spoilt.view(-1)[-1] = value
+    torch.save({**state, name: spoilt}, tmp_path / "spoilt.pth")
+    assert_refused(tmp_path / "spoilt.pth", ARCHITECTURE, f"{name} holds NaN or infinity")
+
+
+def test_a_version_that_is_another_network_is_refused(tmp_path: Path) -> None:
+    model = torchvision.models.mnasnet0_5(weights=None)
+    model._load_from_state_dict({}, "", {"version": 1}, False, [], [], [])  # which makes it the first version's network
+    torch.save(model.state_dict(), tmp_path / "first.pth")
+    assert_refused(tmp_path / "first.pth", "mnasnet0_5", "layers.0.weight is [32, 3, 3, 3] in the file, [16, 3, 3, 3]")
 
 
 @pytest.mark.parametrize(

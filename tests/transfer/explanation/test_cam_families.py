@@ -1,0 +1,137 @@
+"""Heat maps of networks of every layout: the layer that is explained, that its maps change where the image does, and of
+networks trained for a moment to see a square, that their heat is in the corner in which it lies.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+from torchvision.models import ConvNeXt, ResNet, SwinTransformer
+from torchvision.models.convnext import CNBlockConfig
+from torchvision.models.resnet import BasicBlock
+
+from transfer.explanation.cam import activation_maps, choose_layer
+from transfer.network.architectures import build_network, outline
+from transfer.network.classifier import Classifier
+from transfer.network.spatial import as_maps, layout_of
+
+SIZE_PX, SQUARE_PX = 64, 16
+slow = pytest.mark.slow
+LITE = ("timm/efficientnet_lite0", "blocks.4")
+FAMILIES = [  # architecture, the layer whose maps are 4 wide at 64 pixels
+    ("resnet18", "layer3"),
+    ("convnext_tiny", "features.6.0"),
+    ("swin_t", "features.5"),
+    ("vit_b_16", "encoder.layers.encoder_layer_11.ln_1"),
+    LITE,
+    ("timm/resnetv2_50x1_bit", "stages.2"),
+    ("timm/vit_tiny_patch16_224", "blocks.11.norm1"),
+    ("timm/deit_tiny_distilled_patch16_224", "blocks.11.norm1"),
+    ("timm/vit_small_patch16_dinov3", "blocks.11.norm1"),
+    ("timm/beit_base_patch16_224", "blocks.11.norm1"),
+    ("timm/swin_tiny_patch4_window7_224", "layers.2"),
+    ("timm/cait_xxs24_224", "blocks.23.norm1"),
+    ("timm/xcit_nano_12_p16_224", "blocks.11.norm1"),
+    ("timm/levit_128s", "stages.0"),
+]
+
+
+def add_square(image: torch.Tensor, corner: int) -> None:
+    """Brighten a square of an image (3, S, S): in corner 0 or 1 above, 2 or 3 below, the odd ones on the right."""
+    top, left = (place * (SIZE_PX - SQUARE_PX) for place in divmod(corner, 2))
+    image[:, top : top + SQUARE_PX, left : left + SQUARE_PX] += 3
+
+
+def brightest_corners(maps: np.ndarray) -> list[int]:
+    """The quarter of each map (N, h, w) with the most heat, numbered as the corners of `add_square`."""
+    count, side = maps.shape[:2]
+    quarters = maps.reshape(count, 2, side // 2, 2, side // 2).mean((2, 4)).reshape(count, 4)
+    return quarters.argmax(1).tolist()
+
+
+@pytest.mark.parametrize(("architecture", "name"), FAMILIES)
+def test_the_layer_is_the_last_with_maps_wide_enough(architecture: str, name: str) -> None:
+    network = outline(architecture, SIZE_PX)[0].eval()
+    layer = choose_layer(network, torch.empty(1, 3, SIZE_PX, SIZE_PX, device="meta"), None, 4)
+    assert (layer.name, layer.width) == (name, 4)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    # Each place of EfficientNet's maps sees the whole of so small an image.
+    [pytest.param(*family, marks=slow if place > 2 else ()) for place, family in enumerate(FAMILIES) if family != LITE],
+)
+def test_the_layers_maps_change_where_the_image_does(architecture: str, name: str) -> None:
+    torch.manual_seed(0)
+    network = build_network(architecture, SIZE_PX)[0].eval()
+    outputs = []
+    network.get_submodule(name).register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    plain = torch.randn(1, 3, SIZE_PX, SIZE_PX).repeat(4, 1, 1, 1)
+    images = plain.clone()
+    for corner, image in enumerate(images):
+        add_square(image, corner)
+    with torch.no_grad():
+        network(images)
+        network(plain)
+    with_square, without = (as_maps(output, layout_of(network)) for output in outputs)
+    assert with_square is not None
+    assert without is not None
+    assert brightest_corners((with_square - without).abs().sum(1).numpy()) == [0, 1, 2, 3]
+
+
+SMALL = {"img_size": SIZE_PX, "patch_size": 8, "embed_dim": 48, "num_classes": 0}
+# Where the class token alone is read, as in ViT and DINOv3, such maps are often elsewhere, and are not asked for here.
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "ResNet": lambda: ResNet(BasicBlock, [1, 1, 1, 1], num_classes=48),
+    "ConvNeXt": lambda: ConvNeXt([CNBlockConfig(24, 48, 1), CNBlockConfig(48, None, 1)], num_classes=48),
+    "Swin": lambda: SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=48),
+    "timm DeiT": lambda: timm.create_model("deit_tiny_distilled_patch16_224", depth=1, num_heads=3, **SMALL),
+    "timm Swin": lambda: timm.create_model(
+        "swin_tiny_patch4_window7_224",
+        **(SMALL | {"patch_size": 4, "embed_dim": 24, "window_size": 4, "depths": (2, 2), "num_heads": (2, 4)}),
+    ),
+    "timm CaiT": lambda: timm.create_model("cait_xxs24_224", depth=1, num_heads=3, init_values=1.0, **SMALL),
+}
+
+
+def squares(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """Noise, half of it with a bright square in a corner: images, whether, and corners."""
+    images = 0.3 * torch.randn(count, 3, SIZE_PX, SIZE_PX, generator=generator)
+    there = torch.arange(count) % 2
+    corners = torch.randint(4, (count,), generator=generator).numpy()
+    for image, corner in zip(images[1::2], corners[1::2], strict=True):
+        add_square(image, corner)
+    return images, there.float(), corners
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_map_is_brightest_where_the_object_is(name: str) -> None:
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    model = Classifier(NETWORKS[name](), nn.Linear(48, 1)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(40):
+        images, there, _ = squares(32, generator)
+        loss = nn.functional.binary_cross_entropy_with_logits(model(images)[:, 0], there)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    images, _, corners = squares(32, generator)
+    images, corners = images[1::2], corners[1::2]
+    layer = choose_layer(model, images, None, 4)
+    maps = activation_maps(model, layer.module, images, np.zeros(16, int))
+    assert (brightest_corners(maps) == corners).mean() >= 0.9
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_no_square_of_places_is_no_map(name: str) -> None:
+    layout = layout_of(NETWORKS[name]())
+    assert as_maps(torch.zeros(2, 48), layout) is None
+    assert as_maps((torch.zeros(2, 48, 4, 4),), layout) is None
+    assert (
+        as_maps(torch.zeros(2, 8, 4, 48) if layout.form == "channels last" else torch.zeros(2, 7, 48), layout) is None
+    )
