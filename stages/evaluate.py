@@ -16,6 +16,7 @@ from transfer.data.resize import Resized, open_resized
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.devices.processes import leave_to_first
+from transfer.evaluation.answering import Answering
 from transfer.evaluation.calibration import (
     accuracy_at,
     calibration,
@@ -111,7 +112,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
     probabilities = views.mean(0)
     predicted, scaled = probabilities.argmax(1), scale(probabilities, temperature)
     about = {"labels": split.labels, "positions": split.positions, "predicted": predicted.astype(np.uint8)}
-    write_arrays(files.predictions, **about, probabilities=probabilities)
+    answering = Answering(config.mirror, config.shift_fraction, temperature)
+    write_arrays(files.predictions, **about, probabilities=probabilities, **answering.arrays())
     scores = score(probabilities, split.labels, split.classes, parameters.seed)
     met = scores["macro_f1"] >= config.minimum_macro_f1
     risk = risks(probabilities, split.labels)

@@ -22,7 +22,18 @@ ESTIMATES = {
     "loss": "log loss",
     "brier": "Brier score",
 }
-SHARES = ("accuracy", "share", "drop", "background_", "foreground_", "energy_inside", "pointing", "confidence")
+SHARES = (
+    "accuracy",
+    "share",
+    "drop",
+    "background_",
+    "foreground_",
+    "energy_inside",
+    "pointing",
+    "confidence",
+    "refused",
+    "fpr95",
+)
 WORDS = {  # of keys that are no words
     "cam": "heat map",
     "auc": "area",
