@@ -15,7 +15,7 @@ ARGS ?=
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## maintain: Show this list
-	@for group in run judge search maintain; do echo "$$group"; \
+	@for group in run use judge search maintain; do echo "$$group"; \
 		sed -nE "s/^([a-z-]+):[^#]*## $$group: /\1\t/p" $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'; done
 
 install: $(VENV)/installed ## maintain: Install uv if it is missing and the locked packages, into .venv

@@ -26,9 +26,10 @@ from transfer.runtime.errors import DataError, DownloadError
 from transfer.runtime.files import whole, write_json
 from transfer.sources.decode import DamagedImageError
 from transfer.sources.fetch import fetch
+from transfer.sources.items import IMAGE_ENDINGS
 
 PACKAGE = "models/classifier"
-ENDINGS = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+ENDINGS = tuple(sorted(f".{ending}" for ending in IMAGE_ENDINGS))
 LISTS = (".csv", ".tsv")
 COLUMNS = ("file", "answer", "probability", "second", "second_probability", "distance", "verdict", "reason")
 BATCH = 32

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from transfer.data.preparation import Preparation
 from transfer.data.resize import open_resized
-from transfer.data.splits import stratified_positions
+from transfer.data.stratified import stratified_positions
 from transfer.deployment import export
 from transfer.deployment.package import DESCRIPTION, REFERENCE, Package
 from transfer.deployment.predictor import Network

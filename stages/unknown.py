@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from transfer.data.preparation import Preparation
 from transfer.data.resize import open_resized, resized
-from transfer.data.splits import stratified_positions
+from transfer.data.stratified import stratified_positions
 from transfer.devices.device import best_device, fitting_in_memory
 from transfer.devices.launch import run_on_devices
 from transfer.devices.precision import autocast

@@ -124,7 +124,7 @@ def test_all_whole_images_end_with_0_and_their_files_say_the_same(folder, predic
 
 def test_more_images_than_a_batch_keep_their_order(predictor, tmp_path):
     shades = np.random.default_rng(0).permutation(np.arange(0, 250, 5))
-    names = [str(write_image(tmp_path / f"{i}.png", (int(s),) * 3)) for i, s in enumerate(shades)]
+    names = [str(write_image(tmp_path / f"{i}.png", (int(s), int(s), int(s)))) for i, s in enumerate(shades)]
     assert len(names) > predict.BATCH
     rows = list(predict.predict(predictor, names))
     assert [row.file for row in rows] == names
