@@ -212,13 +212,13 @@ def test_serving_needs_no_torch(package):
 
 
 def test_a_full_queue_is_429_and_sigterm_answers_what_is_under_way(tmp_path):
-    slow = write_package(tmp_path / "slow", work=60)
+    slow = write_package(tmp_path / "slow", work=200)
     with serving(slow, "--batch", "1") as server, ThreadPoolExecutor(20) as callers:
         first = [callers.submit(server.ask, "/predict", *form(*[picture(9)] * 64)) for _ in range(10)]
         found = {each.result()[0] for each in first}
         assert found == {200, 429}
         last = callers.submit(server.ask, "/predict", *form(*[picture(255)] * 32))
-        time.sleep(0.5)
+        time.sleep(0.2)
         assert not last.done()
         server.process.send_signal(signal.SIGTERM)
         status, told = last.result()
