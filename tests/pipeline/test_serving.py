@@ -18,7 +18,9 @@ def written(finished: Path, folder: Path) -> list[Path]:
     """The test images as files, in their order."""
     folder.mkdir()
     paths = []
-    for number, image in enumerate(load_split(finished / "data/splits/test.npz").images):
+    images = load_split(finished / "data/splits/test.npz").images
+    for number in range(len(images)):
+        image = images[number]
         paths.append(folder / f"{number:03}.png")
         cv2.imwrite(str(paths[-1]), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     return paths
@@ -36,8 +38,6 @@ def test_the_test_split_over_http_has_the_evaluations_accuracy(finished: Path, t
     metrics = json.loads((finished / "metrics/evaluate.json").read_text())
     right = np.array(names) == np.array(split.classes)[split.labels]
     assert right.mean() == metrics["accuracy"]
-    unlike = np.mean([answer["verdict"] == "unlike" for answer in told["answers"]])
-    assert 0 <= unlike <= 1
 
 
 def test_a_revision_answers_as_it_did_whatever_the_workspace_holds(finished: Path, tmp_path: Path) -> None:
