@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.stages.conftest import CLASSES, TRAIN_IMAGES, Arena, tiny_images
+from tests.stages.conftest import CLASSES, Arena
 from transfer.data.preparation import Preparation
 from transfer.data.resize import resized
+from transfer.data.splits import load_split
 from transfer.deployment.package import INT8, ONNX, WEIGHTS
 from transfer.deployment.predictor import Predictor, calibrated, load_predictor
 from transfer.evaluation.calibration import scale
@@ -28,9 +29,10 @@ def package(arena: Arena) -> Path:
 
 
 @pytest.fixture(scope="session")
-def files() -> list[bytes]:
+def files(arena: Arena) -> list[bytes]:
     """The test images as files."""
-    return [encoded(image) for image in tiny_images().images[TRAIN_IMAGES:]]
+    images = load_split(arena.file("data/splits/test.npz")).images
+    return [encoded(images[number]) for number in range(len(images))]
 
 
 @pytest.mark.parametrize("network", [ONNX, WEIGHTS])
