@@ -15,7 +15,7 @@ ARGS ?=
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## maintain: Show this list
-	@for group in run judge search maintain; do echo "$$group"; \
+	@for group in run use judge search maintain; do echo "$$group"; \
 		sed -nE "s/^([a-z-]+):[^#]*## $$group: /\1\t/p" $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'; done
 
 install: $(VENV)/installed ## maintain: Install uv if it is missing and the locked packages, into .venv
@@ -66,6 +66,15 @@ pushed: install ## judge: Fail if an output that dvc.lock names is not in the DV
 
 compare: install ## judge: Judge one run against another: make compare A=main B=laptop (experiments or revisions; ARGS="--split val")
 	@python -m commands.compare $(or $(A),HEAD) $(or $(B),workspace) $(ARGS)
+
+predict: install ## use: Answer images: make predict IMAGES="photo.jpg folder/ list.csv https://…" (ARGS="--csv F --json F --sheet F --heat --rev REV")
+	@python -m commands.predict $(IMAGES) $(ARGS)
+
+serve: install ## use: Answer images over HTTP, with a page at http://127.0.0.1:8000 (ARGS="--port 8080 --log answers.jsonl")
+	@python -m commands.serve $(ARGS)
+
+drift: install ## use: Compare a log of answers with the test split: make drift LOG=answers.jsonl
+	@python -m commands.drift $(LOG) $(ARGS)
 
 ablation: install ## search: Try each idea of experiments/ablation.yaml on its own (ARGS="--jobs 2 -S download.url=…")
 	python -m commands.ablate $(or $(FILE),experiments/ablation.yaml) $(ARGS)

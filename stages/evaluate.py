@@ -15,6 +15,7 @@ from transfer.data.stratified import stratified_positions
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.devices.processes import leave_to_first
+from transfer.evaluation.answering import Answering
 from transfer.evaluation.calibration import calibration, fit_temperature, scale, selective_figures
 from transfer.evaluation.duplicates import accuracy_without
 from transfer.evaluation.inputs import read_affected
@@ -72,9 +73,10 @@ def main(parameters: Parameters, files: Namespace) -> None:
     write_confusion(plots / "val_confusion.tsv", val, val_views)
     probabilities, val_probabilities = views.mean(0), val_views.mean(0)
     predicted = probabilities.argmax(1)
-    about = {"positions": split.positions, "predicted": predicted, "probabilities": probabilities}
-    write_arrays(files.predictions, labels=split.labels, **about)
     temperature = fit_temperature(val_probabilities, val.labels)
+    about = {"positions": split.positions, "predicted": predicted, "probabilities": probabilities}
+    asked = Answering(config.mirror, config.shift_fraction, temperature)
+    write_arrays(files.predictions, labels=split.labels, **about, **asked.arrays())
     scores = score(probabilities, split.labels, split.classes, parameters.seed)
     gap = group_gap(split.labels, predicted, rigid)
     metrics = {

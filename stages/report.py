@@ -38,6 +38,8 @@ class Parameters(Group):
     evaluate: dict[str, Any]
     robustness: dict[str, Any]
     leakage: dict[str, Any]
+    unknown: dict[str, Any]
+    export: dict[str, Any]
     explain: dict[str, Any]
     grad_cam: dict[str, Any]
     audit: dict[str, Any]
@@ -79,9 +81,9 @@ def main(parameters: Parameters, files: Namespace) -> None:
         missing = f"{files.metrics}: a figure is missing or garbled ({error!r})"
         raise DataError(f"{missing}; run `dvc repro` for the stage that writes it") from error
     write_folder(files.report, report)
-    write_folder(files.package, package, files.model)
+    write_folder(files.package, package, files.model, *sorted(files.exported.iterdir()))
     print(verdict.sentence)
 
 
 if __name__ == "__main__":
-    run(main, Parameters, inputs=["model", "metrics"], outputs=["report", "package"])
+    run(main, Parameters, inputs=["model", "exported", "metrics"], outputs=["report", "package"])

@@ -8,7 +8,18 @@ import pytest
 from tests.pipeline.workspace import command, commit, dvc, git, read_yaml, set_parameter, stages_run
 
 NAME, PACKAGE = "classifier", "models/classifier"
-FILES = ["README.md", "data_card.md", "model.safetensors", "provenance.json"]
+FILES = [
+    "README.md",
+    "data_card.md",
+    "model.onnx",
+    "model.pt2",
+    "model.safetensors",
+    "model_int8.onnx",
+    "package.json",
+    "predict.py",
+    "provenance.json",
+    "reference.npz",
+]
 
 
 def fetched(folder: Path) -> dict[str, bytes]:

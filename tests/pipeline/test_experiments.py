@@ -35,7 +35,7 @@ def test_an_experiment_reruns_what_follows_and_shows_in_a_comparison(finished: P
     before = read_yaml(finished / "params.yaml")["train"]["lr"]
     done = dvc(finished, "exp", "run", "-S", "train.lr=1e-5")
     assert stages_run(done.stdout) == [
-        *("fine_tune", "evaluate", "robustness", "grad_cam", "audit", "report"),
+        *("fine_tune", "evaluate", "unknown", "export", "robustness", "grad_cam", "audit", "report"),
     ]
     recorded = load_yaml(str(finished / "dvc.lock"))["stages"]["fine_tune"]["params"]["params.yaml"]
     assert recorded["train.lr"] == 1e-5  # a number, read as DVC reads it

@@ -17,7 +17,7 @@ from tests.pipeline.workspace import ROOT, copy_pipeline, graph_of, read_yaml, s
 STAGES = [
     *("download", "backbone", "subsample", "explore", "resize@train", "resize@val", "resize@test"),
     *("embed", "label_errors", "train_head", "fine_tune"),
-    *("evaluate", "leakage", "robustness", "grad_cam", "audit", "report"),
+    *("evaluate", "unknown", "export", "leakage", "robustness", "grad_cam", "audit", "report"),
 ]
 TRAINING = ("embed", "label_errors", "train_head", "fine_tune")
 SPLITTER = "subsample"  # which makes the test split, and so has to name it
@@ -99,7 +99,7 @@ def test_test_artefacts_enter_at_evaluate(pipeline: Path) -> None:
         for name, stage in stages.items()
         if {TEST_SPLIT, RESIZED_TEST_SPLIT} & {dep.def_path for dep in stage.deps}
     }
-    assert readers == {"resize@test", "evaluate", "leakage", "robustness", "grad_cam", "audit"}
+    assert readers == {"resize@test", "evaluate", "unknown", "export", "leakage", "robustness", "grad_cam", "audit"}
     assert "fine_tune" not in networkx.descendants(graph, "leakage")  # no model plays a part in what is twice there
     assert "evaluate" in networkx.descendants(graph, "grad_cam")
     assert "evaluate" in networkx.descendants(graph, "robustness")

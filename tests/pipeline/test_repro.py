@@ -17,7 +17,7 @@ from transfer.report.evidence import leaves
 from transfer.runtime.files import sha256_of
 
 RESIZE = ["resize@train", "resize@val", "resize@test"]
-FROM_EVALUATE = ["evaluate", "grad_cam", "robustness", "report"]
+FROM_EVALUATE = ["evaluate", "unknown", "export", "grad_cam", "robustness", "report"]
 FROM_FINE_TUNE = ["fine_tune", *FROM_EVALUATE, "audit"]
 FROM_HEAD = ["train_head", *FROM_FINE_TUNE]
 FROM_EMBED = ["embed", "label_errors", *FROM_HEAD]
@@ -26,7 +26,17 @@ FROM_SUBSAMPLE = ["subsample", "explore", "leakage", *RESIZE, *FROM_EMBED]
 # Parameter or group: stages that read it beside report, which shows all, and all that may have to run again.
 RERUNS = {
     "seed": (
-        ["subsample", "label_errors", "train_head", "fine_tune", "evaluate", "robustness", "audit"],
+        [
+            "subsample",
+            "label_errors",
+            "train_head",
+            "fine_tune",
+            "evaluate",
+            "unknown",
+            "export",
+            "robustness",
+            "audit",
+        ],
         FROM_SUBSAMPLE,
     ),
     "groups": (["fine_tune", "evaluate"], FROM_FINE_TUNE),
@@ -50,6 +60,8 @@ RERUNS = {
     "train.fine_tune.small_images.size_px": (["backbone", "fine_tune"], ["backbone", *FROM_EMBED, "leakage"]),
     "train.augment": (["fine_tune"], FROM_FINE_TUNE),
     "evaluate": (["evaluate"], FROM_EVALUATE),
+    "unknown": (["unknown"], ["unknown", "export", "report"]),
+    "export": (["export"], ["export", "report"]),
     "leakage": (["leakage"], ["leakage", *FROM_EVALUATE]),
     "robustness": (["robustness"], ["robustness", "report"]),
     "explain": (["grad_cam", "audit"], ["grad_cam", "audit", "report"]),
@@ -110,6 +122,7 @@ def append_comment(path: Path) -> None:
     [
         ("transfer/explanation/cam.py", ["grad_cam", "audit"]),
         ("transfer/report/claims.py", ["report"]),
+        ("transfer/deployment/predictor.py", ["export"]),
         ("transfer/training/loop.py", ["train_head", "fine_tune"]),
         ("transfer/comparison/paired.py", []),
         ("stages/embed.py", ["embed"]),

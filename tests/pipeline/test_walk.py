@@ -21,7 +21,7 @@ from tests.pipeline.workspace import (
     stages_run,
 )
 
-TRAINED = ["fine_tune", "evaluate", "robustness", "grad_cam", "audit", "report"]
+TRAINED = ["fine_tune", "evaluate", "unknown", "export", "robustness", "grad_cam", "audit", "report"]
 
 
 def clone(folder: Path, name: str) -> Path:

@@ -47,6 +47,8 @@ SMALLEST_RUN = {
         "pictures": 6,
         "expected_pairs": [["bird", "airplane"]],
     },
+    "unknown": {"reference_images": 12, "images": 6, "neighbours": 2, "sets": ["noise"], "batch_size": 12},
+    "export": {"calibration_images": 6, "images": 6, "batch_size": 6, "int8_max_loss": 0.5},
     "robustness": {"images": 6, "batch_size": 12},
     "explain": {"min_map_px": 4},
     "audit": {"images": 6, "faithfulness_images": 2, "sanity_images": 2},

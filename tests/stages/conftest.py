@@ -20,6 +20,7 @@ from stages import (
     embed,
     evaluate,
     explore,
+    export,
     fine_tune,
     grad_cam,
     label_errors,
@@ -29,6 +30,7 @@ from stages import (
     robustness,
     subsample,
     train_head,
+    unknown,
 )
 from transfer.runtime.files import ROOT, sha256_of
 from transfer.runtime.parameters import check_parameters
@@ -51,6 +53,23 @@ SETTINGS = {
         "expected_pairs": [["bird", "airplane"]],
     },
     "robustness": {"images": 20, "batch_size": 16},
+    "unknown": {
+        "risk": 0.1,
+        "known": 0.9,
+        "neighbours": 3,
+        "reference_images": 30,
+        "images": 20,
+        "sets": ["textures", "noise", "shuffled"],
+        "batch_size": 16,
+    },
+    "export": {
+        "formats": ["onnx", "program", "int8"],
+        "tolerance": 0.0001,
+        "int8_max_loss": 0.2,
+        "calibration_images": 12,
+        "images": 20,
+        "batch_size": 8,
+    },
 }
 
 
@@ -111,7 +130,7 @@ def options_of(stage: str) -> dict[str, str]:
 
 
 STAGES = (download, backbone, subsample, explore, leakage, embed, label_errors, train_head, fine_tune)
-STAGES += (evaluate, robustness, grad_cam, audit, report)
+STAGES += (evaluate, unknown, export, robustness, grad_cam, audit, report)
 FILES = {stage: options_of(stage.__name__.removeprefix("stages.")) for stage in STAGES}
 FILES[resize] = {"split": "data/splits/val.npz", "resized": "data/resized/val"}
 

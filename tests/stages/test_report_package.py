@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 from stages import report
 from tests.stages.conftest import CLASSES, FILES, Arena
 from transfer.data.splits import load_split
+from transfer.evaluation.calibration import scale
 from transfer.report.evidence import words
 from transfer.runtime.files import ROOT, md5_of, sha256_of
 
@@ -48,8 +49,8 @@ def test_the_model_and_both_cards_lie_together(arena: Arena) -> None:
     assert sorted(path.name for path in arena.file("models/classifier").iterdir()) == [
         MODEL_CARD,
         DATA_CARD,
-        "model.safetensors",
-        "provenance.json",
+        *("model.onnx", "model.pt2", "model.safetensors", "model_int8.onnx", "package.json", "predict.py"),
+        *("provenance.json", "reference.npz"),
     ]
     assert (
         arena.file("models/classifier/model.safetensors").read_bytes()
@@ -99,14 +100,25 @@ def test_its_code_gives_the_answers_of_the_evaluation(arena: Arena, tmp_path: Pa
     (code,) = re.findall(r"```python\n(.*?)```", text_of(arena, MODEL_CARD), re.DOTALL)
     split = load_split(arena.file("data/splits/test.npz"))
     cv2.imwrite(str(tmp_path / "picture.png"), cv2.cvtColor(split.images[0], cv2.COLOR_RGB2BGR))
-    (tmp_path / "model.safetensors").symlink_to(arena.file("models/classifier/model.safetensors"))
+    for path in arena.file("models/classifier").iterdir():
+        (tmp_path / path.name).symlink_to(path)
     command, variables = [sys.executable, "-c", code], {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert_its_script_gives_the_same(tmp_path, done.stdout)
     said = ast.literal_eval(done.stdout)
     assert tuple(said) == CLASSES
     with np.load(arena.file("data/predictions.npz")) as answers:
-        np.testing.assert_allclose(list(said.values()), answers["probabilities"][0], atol=1e-5)
+        expected = scale(answers["probabilities"][:1], float(answers["temperature"]))[0]
+    np.testing.assert_allclose(list(said.values()), expected, atol=1e-5)
+
+
+def assert_its_script_gives_the_same(folder: Path, printed: str) -> None:
+    said = ast.literal_eval(printed)
+    words = [sys.executable, "predict.py", "picture.png"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    answer = max(said, key=said.__getitem__)
+    assert done.stdout.startswith(f"picture.png\t{answer}\t{said[answer]}")
 
 
 def test_counts_of_the_data_card_are_those_of_the_metrics(arena: Arena) -> None:

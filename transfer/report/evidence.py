@@ -23,7 +23,7 @@ ESTIMATES = {
     "brier": "Brier score",
 }
 SHARES = ("accuracy", "share", "drop", "background", "foreground_", "energy_inside", "pointing", "confidence")
-SHARES += ("object_gap", "cut_cost", "mask_gain", "masks_permuted")
+SHARES += ("object_gap", "cut_cost", "mask_gain", "masks_permuted", "refused", "fpr95")
 WORDS = {  # of keys that are no words
     "cam": "heat map",
     "auc": "area",

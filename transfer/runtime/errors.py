@@ -29,6 +29,10 @@ class TrainingError(PipelineError):
     """Training cannot go on, for example because the loss is no longer a number."""
 
 
+class ExportError(PipelineError):
+    """A model cannot be written in another form, or answers otherwise there."""
+
+
 class DeviceError(PipelineError):
     """The device cannot hold what was asked of it."""
 

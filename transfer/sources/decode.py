@@ -47,10 +47,10 @@ def check_whole(encoded: bytes | np.ndarray) -> tuple[int, int]:
     """
     with _opened(encoded) as image:
         height, width = image.height, image.width
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         image.draft(image.mode, (max(width // 8, 1), max(height // 8, 1)))
         try:
             image.load()
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # of a PNG it is read with the pixels
         except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
             raise DamagedImageError(" ".join(str(error).split()) or type(error).__name__) from None
     return (width, height) if turned else (height, width)

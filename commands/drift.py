@@ -1,0 +1,124 @@
+"""Compare answers that a server has logged with those to the test split: `python -m commands.drift answers.jsonl`.
+
+Shares have 95 % intervals (Wilson's; of a difference Newcombe's), a mean the normal one. The exit status is 1 if the
+images have drifted: if more of them are unknown, or the model is less sure, than chance explains.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from commands.entry_point import exit_with
+from transfer.deployment.package import Package, read_package
+from transfer.deployment.predictor import calibrated
+from transfer.evaluation.scores import newcombe_interval, wilson_interval
+from transfer.runtime.errors import DataError
+from transfer.runtime.files import open_arrays
+
+NORMAL = 1.959963984540054  # standard deviations of a 95 % interval
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Answers of one source: the predicted label and its probability (N,), images unlike the training images, and N."""
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    unlike: int
+    images: int  # of which `unlike` were
+
+
+def read_log(path: Path, classes: Sequence[str]) -> Answered:
+    """What a server wrote. Raises DataError naming a line that it did not."""
+    labels, confidence, unlike = [], [], 0
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; `make serve ARGS='--log {path}'` writes it") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            answer = json.loads(line)
+            labels.append(classes.index(answer["answer"]))
+            confidence.append(float(answer["probability"]))
+            unlike += answer["verdict"] == "unlike"
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: line {number} is no answer of this model ({error!r}); name its own log") from None
+    if not lines:
+        raise DataError(f"{path}: no answers in it yet")
+    return Answered(np.array(labels), np.array(confidence), unlike, len(lines))
+
+
+def read_test(predictions: Path, unknown: Path, package: Package) -> Answered:
+    """The same of the test split."""
+    with open_arrays(predictions, "probabilities") as arrays:
+        probabilities = calibrated(arrays["probabilities"], package.temperature)
+    try:
+        figures: dict[str, Any] = json.loads(unknown.read_text(encoding="utf-8"))
+        unlike, images = round(figures["unlike"] * figures["images"]), int(figures["images"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{unknown}: not readable ({error!r}); run `dvc repro unknown`") from None
+    return Answered(probabilities.argmax(1), probabilities.max(1), unlike, images)
+
+
+def share(hits: int, total: int) -> str:
+    low, high = wilson_interval(hits, total)
+    return f"{100 * hits / total:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def mean(values: np.ndarray) -> str:
+    half = NORMAL * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0
+    return f"{100 * values.mean():.1f} % (± {100 * half:.1f})"
+
+
+def confidence_change(now: np.ndarray, then: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the difference of two means."""
+    half = NORMAL * np.sqrt(sum(values.var(ddof=1) / len(values) if len(values) > 1 else 0 for values in (now, then)))
+    change = now.mean() - then.mean()
+    return float(change - half), float(change + half)
+
+
+def compare(now: Answered, then: Answered, classes: Sequence[str]) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Rows (what, in the log, in the test split), and a sentence for each sign of a drift."""
+    rows = [
+        ("images", f"{now.images:,}", f"{len(then.labels):,}"),
+        ("unlike the training images", share(now.unlike, now.images), share(then.unlike, then.images)),
+        ("mean probability of the answer", mean(now.confidence), mean(then.confidence)),
+    ]
+    for label, name in enumerate(classes):
+        counts = [int((each.labels == label).sum()) for each in (now, then)]
+        rows.append((f"answered {name}", share(counts[0], now.images), share(counts[1], len(then.labels))))
+    signs = []
+    low, high = newcombe_interval(now.unlike, now.images, then.unlike, then.images)
+    if low > 0:
+        signs.append(f"{100 * low:.1f} to {100 * high:.1f} points more images are unlike the training images")
+    low, high = confidence_change(now.confidence, then.confidence)
+    if high < 0:
+        signs.append(f"answers are {-100 * high:.1f} to {-100 * low:.1f} points less sure")
+    return rows, signs
+
+
+def main(options: argparse.Namespace) -> int:
+    package = read_package(options.package)
+    now = read_log(options.log, package.classes)
+    then = read_test(options.predictions, options.unknown, package)
+    rows, signs = compare(now, then, package.classes)
+    table = [("", "log", "test split"), *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(f"\nDrift: {'; '.join(signs)}." if signs else "\nNo drift beyond chance.")
+    return 1 if signs else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("python -m commands.drift", description=__doc__)
+    parser.add_argument("log", type=Path, help="what `make serve ARGS='--log FILE'` wrote")
+    parser.add_argument("--package", type=Path, default=Path("models/classifier"), help="(default %(default)s)")
+    parser.add_argument("--predictions", type=Path, default=Path("data/predictions.npz"), help="(default %(default)s)")
+    parser.add_argument("--unknown", type=Path, default=Path("metrics/unknown.json"), help="(default %(default)s)")
+    exit_with(lambda: main(parser.parse_args()))

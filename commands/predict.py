@@ -1,0 +1,202 @@
+"""Answer images with the trained model: `python -m commands.predict photo.jpg folder/ list.csv https://…`.
+
+The list's column `file`, `image` or `path`, or else its first, names images beside it. An image that cannot be read
+is a row with its reason, and the exit status is 1 at the end.
+"""
+
+import argparse
+import csv
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dvc.repo import Repo
+from tqdm import tqdm
+
+from commands.entry_point import exit_with
+from commands.revisions import WORKSPACE, resolve
+from transfer.deployment.occlusion import occlusion_map
+from transfer.deployment.predictor import VERDICTS, Predictor, load_predictor
+from transfer.pictures.sheets import RIGHT, WRONG, overlay, percent, picture_sheet
+from transfer.runtime.errors import DataError, DownloadError
+from transfer.runtime.files import whole, write_json
+from transfer.sources.decode import DamagedImageError
+from transfer.sources.fetch import fetch
+from transfer.sources.items import IMAGE_ENDINGS
+
+PACKAGE = "models/classifier"
+ENDINGS = tuple(sorted(f".{ending}" for ending in IMAGE_ENDINGS))
+LISTS = (".csv", ".tsv")
+COLUMNS = ("file", "answer", "probability", "second", "second_probability", "distance", "verdict", "reason")
+BATCH = 32
+TIMEOUT_S = 30
+SHEET_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Row:
+    """An image by its address, and its answer, or the reason why there is none."""
+
+    file: str
+    answer: str = ""
+    probability: float | None = None
+    second: str = ""
+    second_probability: float | None = None
+    distance: float | None = None
+    verdict: str = ""
+    reason: str = ""
+    pixels: np.ndarray | None = None
+    heat: np.ndarray | None = None
+
+    def figures(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in COLUMNS}
+
+
+def addresses(name: str) -> list[str]:
+    """The images that an argument stands for: itself, those of a folder at any depth, or those of a list."""
+    path = Path(name)
+    if path.is_dir():
+        found = sorted(str(each) for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file())
+        if not found:
+            raise DataError(f"{name}: no image in this folder; name one with files that end in {', '.join(ENDINGS)}")
+        return found
+    return _listed(path) if path.suffix.lower() in LISTS else [name]
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.reader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ","))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a readable list ({error}); write it as UTF-8 with a line per image") from None
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    place = next((header.index(column) for column in ("file", "image", "path") if column in header), None)
+    named = [row[place or 0].strip() for row in rows[0 if place is None else 1 :] if len(row) > (place or 0)]
+    return [name if "://" in name else str(path.parent / name) for name in named if name]
+
+
+def predict(predictor: Predictor, names: Sequence[str], pictures: bool = False, heat: bool = False) -> Iterator[Row]:
+    """A row per image, in order; with the prepared pixels, and the heat map, if a sheet is to show them."""
+    progress = tqdm(total=len(names), desc="predict", unit="image", disable=None)
+    with tempfile.TemporaryDirectory() as keep, progress:
+        for start in range(0, len(names), BATCH):
+            batch = names[start : start + BATCH]
+            read = [_read(predictor, name, Path(keep)) for name in batch]
+            pixels = [each for each in read if isinstance(each, np.ndarray)]
+            answered = iter(_answered(predictor, pixels, pictures, heat) if pixels else ())
+            for name, each in zip(batch, read, strict=True):
+                yield Row(name, reason=each) if isinstance(each, str) else Row(name, **next(answered))
+                progress.update()
+
+
+def _read(predictor: Predictor, name: str, keep: Path) -> np.ndarray | str:
+    """The prepared pixels, or why there are none."""
+    try:
+        return predictor.package.preparation.from_bytes(fetch(name, keep, TIMEOUT_S).read_bytes())
+    except (DamagedImageError, DownloadError) as error:
+        return " ".join(str(error).split())
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _answered(predictor: Predictor, pixels: list[np.ndarray], pictures: bool, heat: bool) -> Iterator[dict[str, Any]]:
+    answers = predictor.answer(np.stack(pixels))
+    classes = predictor.package.classes
+    each = zip(pixels, answers.probabilities, answers.distances, answers.verdicts, strict=True)
+    for image, probabilities, distance, verdict in each:
+        first, *rest = np.argsort(-probabilities, kind="stable").tolist()
+        yield {
+            "answer": classes[first],
+            "probability": float(probabilities[first]),
+            **({"second": classes[rest[0]], "second_probability": float(probabilities[rest[0]])} if rest else {}),
+            "distance": float(distance),
+            "verdict": VERDICTS[verdict],
+            "pixels": image if pictures else None,
+            "heat": occlusion_map(predictor.network, image, first) if pictures and heat else None,
+        }
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows for the terminal, in columns."""
+
+    def share(value: float | None) -> str:
+        return "" if value is None else f"{100 * value:.1f} %"
+
+    lines = [("file", "answer", "probability", "second best", "", "verdict")]
+    lines += [
+        (row.file, row.answer, share(row.probability), row.second, share(row.second_probability), row.verdict)
+        if not row.reason
+        else (row.file, "–", "", "", "", row.reason)
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join("  ".join(line).rstrip() for line in padded)
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    with whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([COLUMNS, *(row.figures().values() for row in rows)])
+
+
+def draw_sheet(path: Path, rows: Sequence[Row]) -> None:
+    """The prepared pictures, framed by verdict, each followed by its heat map if it has one."""
+    shown = [(row.pixels, row.heat, row) for row in rows if row.pixels is not None]
+    pictures, captions, colours = [], [], []
+    for pixels, heat, row in shown:
+        pictures.append(pixels)
+        captions.append(f"{row.answer} {percent(row.probability or 0)}")
+        colours.append(RIGHT if row.verdict == VERDICTS["known"] else WRONG)
+        if heat is not None:
+            pictures.append(overlay(pixels, heat))
+            captions.append("")
+            colours.append(None)
+    unknown = sum(colour == WRONG for colour in colours)
+    title = f"{len(shown)} images; {unknown} of them the model does not know (red)"
+    picture_sheet(path, pictures, captions, colours, title, SHEET_COLUMNS)
+
+
+def fetched_package(revision: str, keep: Path) -> Path:
+    """The package of an experiment, tag or commit, from DVC's cache or remote."""
+    commit = resolve(Path(), revision)
+    if commit == WORKSPACE:
+        return Path(PACKAGE)
+    target = keep / "package"
+    Repo.get(".", PACKAGE, out=str(target), rev=commit)
+    return target
+
+
+def main(options: argparse.Namespace) -> int:
+    names = [address for name in options.images for address in addresses(name)]
+    with tempfile.TemporaryDirectory() as keep:
+        folder = fetched_package(options.rev, Path(keep)) if options.rev else options.package
+        predictor = load_predictor(folder, options.network)
+        rows = list(predict(predictor, names, options.sheet is not None, options.heat))
+    print(table(rows))
+    if options.csv:
+        write_csv(options.csv, rows)
+    if options.json:
+        write_json(options.json, {"images": [row.figures() for row in rows]})
+    if options.sheet:
+        draw_sheet(options.sheet, rows)
+    if failed := sum(bool(row.reason) for row in rows):
+        print(f"error: {failed} of {len(rows)} images were not answered", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("python -m commands.predict", description=__doc__)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="file, folder, list (.csv, .tsv) or address")
+    parser.add_argument("--csv", type=Path, help="write all rows here too")
+    parser.add_argument("--json", type=Path, help="write all rows here too")
+    parser.add_argument("--sheet", type=Path, help="draw the images and their answers into this .png")
+    parser.add_argument("--heat", action="store_true", help="beside each image of the sheet, what its answer rests on")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--rev", help="the model of an experiment, tag or commit, such as classifier@v1.0.0")
+    source.add_argument("--package", type=Path, default=Path(PACKAGE), help="its folder (default %(default)s)")
+    parser.add_argument("--network", help="its file to run, such as model_int8.onnx (default: model.onnx)")
+    exit_with(lambda: main(parser.parse_args()))

@@ -1,0 +1,48 @@
+"""Serve the trained model: `python -m commands.serve [--host 127.0.0.1] [--port 8000] [--package models/classifier]`.
+
+Needs neither torch nor DVC, so that a container can do without them.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from transfer.deployment.app import make_app
+from transfer.deployment.limits import Limits
+from transfer.deployment.predictor import load_predictor
+from transfer.runtime.errors import PipelineError
+
+LONGEST_END_S = 30
+
+
+def main(options: argparse.Namespace) -> int:
+    predictor = load_predictor(options.package, options.network)
+    limits = Limits(batch=options.batch, wait_s=options.wait_ms / 1000)
+    app = make_app(predictor, options.package, limits, options.log)
+    # On SIGTERM uvicorn takes no new connection and answers what it has.
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        timeout_graceful_shutdown=LONGEST_END_S,
+        server_header=False,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("python -m commands.serve", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s, this machine)")
+    parser.add_argument("--port", type=int, default=8000, help="port (default %(default)s)")
+    parser.add_argument("--package", type=Path, default=Path("models/classifier"), help="folder (default %(default)s)")
+    parser.add_argument("--network", help="file in it to run, such as model_int8.onnx (default: model.onnx)")
+    parser.add_argument("--batch", type=int, default=Limits.batch, help="most images a run (default %(default)s)")
+    parser.add_argument("--wait-ms", type=float, default=1000 * Limits.wait_s, help="for them (default %(default)s)")
+    parser.add_argument("--log", type=Path, help="file to which each answer is added, without its picture")
+    try:
+        sys.exit(main(parser.parse_args()))
+    except PipelineError as error:
+        sys.exit("error: " + " ".join(str(error).split()))

@@ -1,0 +1,143 @@
+"""`make predict`: what an argument stands for, a row per image, files written, and what cannot be read."""
+
+import csv
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from commands import predict
+from transfer.data.preparation import Preparation
+from transfer.deployment.package import Package
+from transfer.deployment.predictor import Predictor
+from transfer.evaluation.neighbours import Rejection
+from transfer.runtime.errors import DataError
+
+CLASSES = ("dark, or black", "bright")
+
+
+def brightness(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A network that says how bright an image is; its features point elsewhere for red ones."""
+    share = pixels.mean((1, 2, 3)) / 255
+    red = pixels[..., 0].mean((1, 2)) - pixels[..., 2].mean((1, 2)) > 100
+    return np.stack([1 - share, share], 1), np.stack([~red, red], 1).astype(np.float32)
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    package = Package(
+        architecture="brightness",
+        classes=CLASSES,
+        preparation=Preparation(original_px=8, size_px=16, interpolation="cubic", aspect="crop"),
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        mirror=False,
+        shift_fraction=0,
+        temperature=1,
+        rejection=Rejection(min_confidence=0.8, risk=0.1, max_distance=0.5, known=0.9, neighbours=1),
+        model_sha256="0",
+    )
+    return Predictor(package, brightness, np.array([[1, 0]], np.float32))
+
+
+def write_image(path: Path, colour: tuple[int, int, int]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((20, 30, 3), colour, np.uint8))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """dark.png, sub/bright.JPG, sub/grey.png, a text file that is no image and one that says it is."""
+    write_image(tmp_path / "in/dark.png", (5, 5, 5))
+    write_image(tmp_path / "in/sub/grey.png", (120, 120, 120))
+    write_image(tmp_path / "in/sub/bright.jpg", (250, 250, 250)).rename(tmp_path / "in/sub/bright.JPG")
+    (tmp_path / "in/notes.txt").write_text("no image")
+    (tmp_path / "in/text.png").write_text("no image")
+    return tmp_path / "in"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, predictor: Predictor, *images: Path | str, **options: object) -> int:
+    monkeypatch.setattr(predict, "load_predictor", lambda *_: predictor)
+    chosen = {"csv": None, "json": None, "sheet": None, "heat": False, "rev": None, "package": Path(), "network": None}
+    return predict.main(Namespace(images=[str(each) for each in images], **(chosen | options)))
+
+
+def test_a_folder_stands_for_its_images_at_any_depth(folder):
+    names = [Path(name).name for name in predict.addresses(str(folder))]
+    assert names == ["dark.png", "bright.JPG", "grey.png", "text.png"]
+    (folder.parent / "none").mkdir()
+    with pytest.raises(DataError, match="no image in this folder"):
+        predict.addresses(str(folder.parent / "none"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.csv", "label,File\na,dark.png\nb,https://example.org/x.png\n"),
+        ("list.tsv", "image\tlabel\ndark.png\ta\nhttps://example.org/x.png\tb\n"),
+        ("list.csv", "dark.png\n\nhttps://example.org/x.png\n"),
+    ],
+)
+def test_a_list_names_images_beside_it(folder, name, text):
+    (folder / name).write_text(text, encoding="utf-8-sig")
+    assert predict.addresses(str(folder / name)) == [str(folder / "dark.png"), "https://example.org/x.png"]
+
+
+def test_every_image_is_a_row_and_a_bad_one_a_row_with_its_reason(folder, predictor, monkeypatch, capsys):
+    missing = folder / "missing.png"
+    red = write_image(folder.parent / "red.png", (0, 0, 255))
+    assert run(monkeypatch, predictor, folder, missing, red) == 1
+    shown = capsys.readouterr()
+    _, dark, bright, grey, text, gone, unlike = shown.out.splitlines()
+    assert "dark, or black" in dark
+    assert "98.0 %" in dark
+    assert dark.endswith("known")
+    assert "bright" in bright
+    assert "98.0 %" in bright
+    assert grey.endswith("unknown: not sure enough")
+    assert unlike.endswith("unknown: unlike the training images")
+    assert text.endswith("not an image that OpenCV reads")
+    assert "missing.png" in gone
+    assert "no such file" in gone.lower()
+    assert "2 of 6 images were not answered" in shown.err
+
+
+def test_all_whole_images_end_with_0_and_their_files_say_the_same(folder, predictor, monkeypatch, tmp_path):
+    (folder / "text.png").unlink()
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("csv", "json")} | {"sheet": tmp_path / "out.png"}
+    assert run(monkeypatch, predictor, folder, heat=True, **files) == 0
+    with files["csv"].open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    images = json.loads(files["json"].read_text())["images"]
+    assert (
+        [row["answer"] for row in rows]
+        == [image["answer"] for image in images]
+        == [CLASSES[0], *CLASSES[1:], CLASSES[0]]
+    )
+    assert [float(row["probability"]) for row in rows] == [image["probability"] for image in images]
+    assert cv2.imread(str(files["sheet"])) is not None
+
+
+def test_more_images_than_a_batch_keep_their_order(predictor, tmp_path):
+    shades = np.random.default_rng(0).permutation(np.arange(0, 250, 5))
+    names = [str(write_image(tmp_path / f"{i}.png", (int(s), int(s), int(s)))) for i, s in enumerate(shades)]
+    assert len(names) > predict.BATCH
+    rows = list(predict.predict(predictor, names))
+    assert [row.file for row in rows] == names
+    expected = [max(s, 255 - s) / 255 for s in shades.tolist()]
+    np.testing.assert_allclose([row.probability or 0 for row in rows], expected, atol=1e-6)
+
+
+def test_the_heat_map_shows_what_the_answer_rests_on(predictor):
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:4, 8:12] = 255
+    rows = predictor.answer(pixels[None])
+    assert rows.probabilities[0].argmax() == 0
+    heat = predict.occlusion_map(predictor.network, pixels, 1)
+    assert heat.max() == 1
+    assert np.unravel_index(heat.argmax(), heat.shape)[0] < 4
+    assert not predict.occlusion_map(predictor.network, np.zeros((16, 16, 3), np.uint8), 1).any()

@@ -1,0 +1,60 @@
+"""From the trained tiny model to answers over HTTP: the evaluation's figures, by the package's own server."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.pipeline.workspace import command, commit, dvc, git, set_parameter
+from tests.transfer.deployment.server import form, serving
+from transfer.data.splits import load_split
+from transfer.runtime.files import ROOT
+
+PACKAGE = "models/classifier"
+
+
+def written(finished: Path, folder: Path) -> list[Path]:
+    """The test images as files, in their order."""
+    folder.mkdir()
+    paths = []
+    images = load_split(finished / "data/splits/test.npz").images
+    for number in range(len(images)):
+        image = images[number]
+        paths.append(folder / f"{number:03}.png")
+        cv2.imwrite(str(paths[-1]), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return paths
+
+
+def test_the_test_split_over_http_has_the_evaluations_accuracy(finished: Path, tmp_path: Path) -> None:
+    split = load_split(finished / "data/splits/test.npz")
+    paths = written(finished, tmp_path / "test")
+    with serving(finished / PACKAGE, where=ROOT) as server:
+        status, told = server.ask("/predict", *form(*(path.read_bytes() for path in paths)))
+        explained, picture = server.ask("/explain", paths[0].read_bytes())
+    assert (status, explained) == (200, 200)
+    assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) is not None
+    names = [answer["answer"] for answer in told["answers"]]
+    metrics = json.loads((finished / "metrics/evaluate.json").read_text())
+    right = np.array(names) == np.array(split.classes)[split.labels]
+    assert right.mean() == metrics["accuracy"]
+
+
+def test_a_revision_answers_as_it_did_whatever_the_workspace_holds(finished: Path, tmp_path: Path) -> None:
+    for name in ("commands", "transfer"):  # the workspace has no commands of its own
+        if not (finished / name).exists():
+            (finished / name).symlink_to(ROOT / name)
+    folder = tmp_path / "test"
+    written(finished, folder)
+    git(finished, "tag", "classifier@v1.0.0")
+
+    def answers(*arguments: str) -> str:
+        words = ["python", "-m", "commands.predict", str(folder), *arguments]
+        return command(finished, *words).stdout
+
+    before = answers()
+    set_parameter(finished, "evaluate.mirror", False)
+    dvc(finished, "repro", "--quiet")
+    commit(finished, "One view")
+    assert answers() != before
+    assert answers("--rev", "classifier@v1.0.0") == before
