@@ -19,7 +19,7 @@ from transfer.data.stratified import stratified_positions
 from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from transfer.network.classifier import ModelCard, load_model, save_model
 from transfer.network.images import Images
-from transfer.runtime.errors import ParameterError, WeightsError
+from transfer.runtime.errors import DataError, ParameterError, WeightsError
 from transfer.runtime.files import write_arrays
 from transfer.runtime.parameters import check_parameters
 
@@ -110,6 +110,32 @@ def test_a_class_with_one_image_or_none_is_no_obstacle(arena, images: int):
     metrics = metrics_of(arena, "rm.json")
     assert metrics["images"] == images
     assert metrics["clean_accuracy"] * images == pytest.approx(round(metrics["clean_accuracy"] * images))
+
+
+def test_cues_and_flips_are_of_the_same_images_and_answers(arena):
+    metrics = metrics_of(arena)
+    assert metrics["cues"]["unchanged"]["accuracy"] == metrics["clean_accuracy"]
+    for name, values in metrics["cues"].items():
+        own = [row for row in table_of(arena, "metrics/robustness/cues.tsv") if row["cue"] == name]
+        assert sum(int(row["images"]) for row in own) == metrics["images"]
+        right = sum(int(row["images"]) * float(row["accuracy"]) for row in own)
+        assert right / metrics["images"] == pytest.approx(values["accuracy"])
+    with np.load(arena.file("data/predictions.npz")) as saved:
+        wrong = int((saved["labels"] != saved["predicted"]).sum())
+    rows = table_of(arena, "metrics/robustness/flips.tsv")
+    assert sum(int(row["errors"]) for row in rows) == wrong  # six kinds of error, all of them shown
+
+
+def test_answers_to_other_images_are_refused(arena):
+    with np.load(arena.file("data/predictions.npz")) as saved:
+        write_arrays(arena.file("moved.npz"), positions=saved["positions"] + 1, predicted=saved["predicted"])
+    with pytest.raises(DataError, match=r"moved\.npz: answers for other images .* run evaluate again"):
+        arena.run(robustness, **{**FILES[robustness], **OUTPUTS, "predictions": "moved.npz"})
+
+
+def table_of(arena, name: str) -> list[dict[str, str]]:
+    with arena.file(name).open() as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
 
 
 def test_the_size_is_the_models_whatever_the_parameters_say(arena):
