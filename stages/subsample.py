@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from transfer.data.classes import known_labels, known_pairs
 from transfer.data.draw import Sizes, draw_splits
@@ -15,14 +15,20 @@ from transfer.runtime.files import write_json
 from transfer.runtime.parameters import Group, SharedGroup
 from transfer.sources.images import load_images
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(gt=0)]
+
+def _count_or_share(size: float) -> float:
+    if not (0 < size < 1 or (size >= 1 and size == int(size))):
+        raise ValueError("must be a number of images, or a share between 0 and 1")
+    return size
+
+
+Size = Annotated[float, AfterValidator(_count_or_share)]
 
 
 class Subsample(Group):
-    train_size: Count | None
-    val_size: Count | Share
-    test_size: Count | Share | None
+    train_size: int | None = Field(gt=0)
+    val_size: Size
+    test_size: Size | None
     rare_classes: Literal["error", "leave_out"]
 
     @model_validator(mode="after")

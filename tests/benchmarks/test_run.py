@@ -36,4 +36,4 @@ def test_the_task_is_what_all_systems_are_told() -> None:
     parameters = parameters_for(SIZE, ["resize.interpolation=linear"])
     assert parameters["subsample"]["train_size"] == 192
     assert parameters["train"]["head"]["batch_size"] == parameters["train"]["batch_size"] == 64
-    assert parameters["resize"] == {"size_px": 32, "interpolation": "linear"}
+    assert parameters["resize"] == {"size_px": 32, "interpolation": "linear", "aspect": "crop"}

@@ -47,7 +47,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # any kind: a 13th month, an integer of 5,000 digits, a thousand brackets ...
         mark = getattr(error, "problem_mark", None)
-        why = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else " ".join(str(error).split())
+        told = " ".join(str(getattr(error, "problem", "") if mark else error).split())
+        why = f"line {mark.line + 1}: {told}" if mark else told
         raise ParameterError(f"{path}: not readable as YAML ({why})") from None
     if not isinstance(content, dict):
         raise ParameterError(f"{path}: holds no parameters; it must map names to values")

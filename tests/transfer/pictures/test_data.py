@@ -31,7 +31,7 @@ def pair(colour_a: tuple[int, int, int], colour_b: tuple[int, int, int], positio
     return {
         **{"kind": "near", "split_a": "train", "split_b": "test", "class_a": "cat", "class_b": "dog"},
         **{"position_a": position + 5, "position_b": position, "pixels_a": a, "pixels_b": b},
-        **{"feature_similarity": 0.9, "pixel_correlation": 0.95},
+        "correlation": 0.95,
     }
 
 
