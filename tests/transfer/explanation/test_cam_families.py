@@ -20,7 +20,7 @@ from transfer.network.classifier import Classifier
 from transfer.network.spatial import as_maps, layout_of
 
 SIZE_PX, SQUARE_PX = 64, 16
-slow = pytest.mark.slow
+series = pytest.mark.series
 LITE = ("timm/efficientnet_lite0", "blocks.4")
 FAMILIES = [  # architecture, the layer whose maps are 4 wide at 64 pixels
     ("resnet18", "layer3"),
@@ -63,7 +63,7 @@ def test_the_layer_is_the_last_with_maps_wide_enough(architecture: str, name: st
 @pytest.mark.parametrize(
     ("architecture", "name"),
     # Each place of EfficientNet's maps sees the whole of so small an image.
-    [pytest.param(*family, marks=slow if place > 2 else ()) for place, family in enumerate(FAMILIES) if family != LITE],
+    [pytest.param(*family, marks=series if place > 2 else ()) for place, family in enumerate(FAMILIES) if family != LITE],
 )
 def test_the_layers_maps_change_where_the_image_does(architecture: str, name: str) -> None:
     torch.manual_seed(0)
