@@ -40,6 +40,10 @@ def main(parameters: Parameters, files: Namespace) -> None:
     write_arrays(files.suspects, places=places)
     write_tsv(files.plots / "suspects.tsv", rows, SUSPECT_COLUMNS)
     suspect_sheet(files.plots / "pictures/suspects.png", split.images[places], rows, config.pictures)
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    for label in np.flatnonzero(counts < config.folds):
+        told = f"{counts[label]} training images, too few for {config.folds} folds"
+        print(f"class {split.classes[label]!r} has {told}: not judged")
     print(f"{len(places)} of {len(split.labels)} training images have a label that looks wrong")
 
 

@@ -17,7 +17,8 @@ from transfer.runtime.parameters import Group
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 # Pictures of the pairs that matter most come first.
 SHOWN = (("train", "test"), ("val", "test"), ("train", "val"), ("test", "test"), ("train", "train"), ("val", "val"))
-COLUMNS = ("kind", "split_a", "position_a", "split_b", "position_b", "class_a", "class_b", "correlation")
+COLUMNS = ("kind", "split_a", "position_a", "name_a", "split_b", "position_b", "name_b")
+COLUMNS += ("class_a", "class_b", "correlation")
 MOST_ROWS = 5000  # of a table for people; metrics/leakage.json has all counts
 
 
@@ -37,7 +38,11 @@ def row_of(found: Copy, names: tuple[str, str], splits: dict[str, Resized], star
     for side, name, image in zip("ab", names, (found.original, found.image), strict=True):
         split, place = splits[name], image - starts[name]
         values |= {f"split_{side}": name, f"position_{side}": int(split.positions[place])}
-        values |= {f"class_{side}": split.classes[split.labels[place]], f"pixels_{side}": split.images[place]}
+        values |= {
+            f"name_{side}": str(split.names[place]),
+            f"class_{side}": split.classes[split.labels[place]],
+            f"pixels_{side}": split.images[place],
+        }
     return values
 
 

@@ -63,7 +63,11 @@ def test_the_layer_is_the_last_with_maps_wide_enough(architecture: str, name: st
 @pytest.mark.parametrize(
     ("architecture", "name"),
     # Each place of EfficientNet's maps sees the whole of so small an image.
-    [pytest.param(*family, marks=series if place > 2 else ()) for place, family in enumerate(FAMILIES) if family != LITE],
+    [
+        pytest.param(*family, marks=series if place > 2 else ())
+        for place, family in enumerate(FAMILIES)
+        if family != LITE
+    ],
 )
 def test_the_layers_maps_change_where_the_image_does(architecture: str, name: str) -> None:
     torch.manual_seed(0)
