@@ -121,7 +121,7 @@ def append_comment(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "readers"),
     [
-        ("transfer/explanation/cam.py", ["grad_cam", "audit"]),
+        ("transfer/explanation/cam.py", ["robustness", "grad_cam", "audit"]),
         ("transfer/report/claims.py", ["report"]),
         ("transfer/deployment/predictor.py", ["export"]),
         ("transfer/training/loop.py", ["train_head", "fine_tune"]),
@@ -137,7 +137,7 @@ def test_a_room_reaches_the_stages_that_enter_it(finished: Path, module: str, re
 
 def test_a_touched_module_reruns_the_stages_of_its_room(finished: Path) -> None:
     append_comment(finished / "transfer/explanation/objects.py")
-    assert stages_run(dvc(finished, "repro").stdout) == ["grad_cam", "audit"]
+    assert stages_run(dvc(finished, "repro").stdout) == ["robustness", "grad_cam", "audit"]
 
 
 def test_a_comment_in_training_reruns_both_trainers_and_nothing_after_them(finished: Path) -> None:

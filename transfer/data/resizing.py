@@ -64,6 +64,6 @@ def resize_to_files(split: ImageSet, size_px: int, interpolation: str, aspect: s
 
 @contextmanager
 def _npy(path: Path, shape: tuple[int, ...]) -> Iterator[IO[bytes]]:
-    with path.open("wb", buffering=1 << 22) as stream:
+    with whole(path) as partial, partial.open("wb", buffering=1 << 22) as stream:
         np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
         yield stream
