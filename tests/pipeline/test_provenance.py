@@ -18,6 +18,7 @@ def test_all_that_the_package_says_is_so(finished: Path) -> None:
 
 def test_the_package_holds_the_model_and_its_cards(finished: Path) -> None:
     package = finished / PACKAGE
-    names = ["README.md", "data_card.md", "model.safetensors", "provenance.json"]
-    assert sorted(path.name for path in package.iterdir()) == names
+    texts = {"README.md", "data_card.md", "provenance.json", "package.json", "predict.py"}
+    forms = {"model.safetensors", "model.onnx", "model_int8.onnx", "model.pt2", "reference.npz"}
+    assert {path.name for path in package.iterdir()} == texts | forms
     assert (package / "model.safetensors").read_bytes() == (finished / "models/model.safetensors").read_bytes()
