@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from stages import embed, fine_tune
-from tests.stages.conftest import FILES, Arena, outputs_in, outputs_of
+from tests.stages.conftest import FILES, Arena, outputs_in
 from transfer.data.features import load_features
 from transfer.network.tensors import load_tensors
 from transfer.runtime.files import ROOT
