@@ -1,5 +1,6 @@
 """The classifier in forms that run without this project, and how far their answers are from its own."""
 
+import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -47,14 +48,16 @@ class _told:  # noqa: N801  a context manager
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, OSError | MemoryError):
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise ExportError(f"{self.what}: {lines[0]}") from error
 
 
 def write_program(path: Path, found: ExportedProgram) -> None:
+    packed = io.BytesIO()  # torch's own writer ends the process where a disk is full
     with _told("torch.export.save"):
-        torch.export.save(found, path)
+        torch.export.save(found, packed)
+    path.write_bytes(packed.getbuffer())
 
 
 def write_onnx(path: Path, found: ExportedProgram) -> None:
