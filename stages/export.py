@@ -1,6 +1,5 @@
 """Write the model in forms that run without this project, and prove each on test images against the model itself."""
 
-import shutil
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,7 +150,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         (folder / DESCRIPTION).write_text(package.model_dump_json(indent=2) + "\n", encoding="utf-8")
         with open_arrays(files.unknown, "features") as arrays:
             np.savez(folder / REFERENCE, features=arrays["features"])
-        shutil.copyfile(PREDICT, folder / PREDICT.name)
+        (folder / PREDICT.name).write_bytes(PREDICT.read_bytes())
     metrics = {
         "images": len(chosen),
         "opset": export.OPSET,
