@@ -184,7 +184,7 @@ def main(options: argparse.Namespace) -> int:
     if options.sheet:
         draw_sheet(options.sheet, rows)
     if failed := sum(bool(row.reason) for row in rows):
-        print(f"error: {failed} of {len(rows)} images were not answered", file=sys.stderr)
+        print(f"error: not answered: {failed} of {len(rows)} images", file=sys.stderr)
     return 1 if failed else 0
 
 

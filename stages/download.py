@@ -41,17 +41,16 @@ def write_cifar(archive: Archive, files: Namespace) -> Written:
 
 
 def write_listed(listing: Listing, config: Download, files: Namespace) -> Written:
-    written = write_items(files.images, listing)
-    if written.damaged and config.on_damage == "error":
-        files.images.unlink()
+    def refuse(damaged: list[tuple[str, str]], images: int) -> None:
         whole_list = files.state / "download/damaged.tsv"
-        write_damaged(whole_list, written.damaged)
-        print(damage_list(written.damaged), file=sys.stderr)
+        write_damaged(whole_list, damaged)
+        print(damage_list(damaged), file=sys.stderr)
         raise DataError(
-            f"{config.url}: {len(written.damaged)} of {len(written.parts) + len(written.damaged)} images are damaged "
-            f"({whole_list} has all); mend them, or set download.on_damage to skip"
+            f"{config.url}: damaged images: {len(damaged)} of {images} ({whole_list} has all); "
+            "mend them, or set download.on_damage to skip"
         )
-    return written
+
+    return write_items(files.images, listing, refuse if config.on_damage == "error" else None)
 
 
 def main(parameters: Parameters, files: Namespace) -> None:

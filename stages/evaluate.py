@@ -11,7 +11,7 @@ from pydantic import Field
 
 from transfer.data.classes import known_labels, known_pairs
 from transfer.data.resize import open_resized
-from transfer.data.stratified import stratified_positions
+from transfer.data.stratified import some_of
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.devices.processes import leave_to_first
@@ -64,8 +64,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
         views = mirror, round(shift_fraction * images.size_px)
         return view_probabilities(model, images, config.batch_size, *views, name, card.precision)
 
-    few = min(TRAIN_SAMPLE, len(train.labels))
-    (sample,) = stratified_positions(train.labels, [few], parameters.seed)
+    sample = some_of(train.labels, TRAIN_SAMPLE, parameters.seed)
+    few = len(sample)
     learned = predict(train.pixels[sample], "train", False, 0.0)[0].argmax(1) == train.labels[sample]
     val_views = predict(val.pixels, "val", config.mirror, config.shift_fraction)
     views = predict(split.pixels, "test", config.mirror, config.shift_fraction)

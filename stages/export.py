@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from transfer.data.preparation import Preparation
 from transfer.data.resize import open_resized
-from transfer.data.stratified import stratified_positions
+from transfer.data.stratified import some_of
 from transfer.deployment import export
 from transfer.deployment.package import DESCRIPTION, REFERENCE, Package
 from transfer.deployment.predictor import Network
@@ -50,7 +50,7 @@ def batches(pixels: np.ndarray, size: int, label: str) -> Iterator[np.ndarray]:
 def write_formats(folder: Path, program: Program, files: Namespace, parameters: Parameters) -> dict[str, str]:
     """Write each format into the folder; of one that cannot be written, why not."""
     config, train = parameters.export, open_resized(files.train)
-    (chosen,) = stratified_positions(train.labels, [min(config.calibration_images, len(train.labels))], parameters.seed)
+    chosen = some_of(train.labels, config.calibration_images, parameters.seed)
     reasons = {}
     try:
         found = export.exported(program, train.pixels.shape[1])
@@ -133,7 +133,7 @@ def verify(
 
 def main(parameters: Parameters, files: Namespace) -> None:
     config, test = parameters.export, open_resized(files.test)
-    (chosen,) = stratified_positions(test.labels, [min(config.images, len(test.labels))], parameters.seed)
+    chosen = some_of(test.labels, config.images, parameters.seed)
     package = described(files, Preparation.of(open_resized(files.train)))
     pixels, labels = test.pixels[chosen], test.labels[chosen]
     program = load_program(files.model, package.mirror, package.shift_fraction)

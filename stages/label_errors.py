@@ -42,8 +42,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
     suspect_sheet(files.plots / "pictures/suspects.png", split.images[places], rows, config.pictures)
     counts = np.bincount(split.labels, minlength=len(split.classes))
     for label in np.flatnonzero(counts < config.folds):
-        told = f"{counts[label]} training images, too few for {config.folds} folds"
-        print(f"class {split.classes[label]!r} has {told}: not judged")
+        told = f"its training images ({counts[label]}) are fewer than label_errors.folds ({config.folds})"
+        print(f"class {split.classes[label]!r} is not judged: {told}")
     print(f"{len(places)} of {len(split.labels)} training images have a label that looks wrong")
 
 

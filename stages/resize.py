@@ -29,7 +29,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     shorter = split.sizes.min(1)
     if smaller := int((shorter < config.size_px).sum()):
         print(
-            f"{smaller:,} of {len(shorter):,} images are smaller than {config.size_px} px and were enlarged; "
+            f"smaller than {config.size_px} px and enlarged: {smaller:,} of {len(shorter):,} images; "
             f"the smallest has {shorter.min()} px, the median {np.median(shorter):.0f} px"
         )
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from transfer.data.resize import open_resized
-from transfer.data.stratified import stratified_positions
+from transfer.data.stratified import some_of
 from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.evaluation.answers import answers
@@ -44,8 +44,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
         predicted = arrays["predicted"].astype(np.int64)
     model, card = load_model(files.model, split.classes)
     model = model.to(best_device())
-    count = min(config.images, len(split.labels))
-    (chosen,) = stratified_positions(split.labels, [count], seed)
+    chosen = some_of(split.labels, config.images, seed)
+    count = len(chosen)
     # At their own size, or where that is not small and the same for all, at the network's.
     images, labels = (split.images if split.original else split.pixels)[chosen], split.labels[chosen]
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from transfer.data.preparation import Preparation
 from transfer.data.resize import open_resized, resized
-from transfer.data.stratified import stratified_positions
+from transfer.data.stratified import some_of
 from transfer.devices.device import best_device, fitting_in_memory
 from transfer.devices.launch import run_on_devices
 from transfer.devices.precision import autocast
@@ -64,16 +64,11 @@ class Model:
         return scale(np.concatenate(probabilities), self.temperature), np.concatenate(features)
 
 
-def sample(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices of `count` images, or all if there are fewer, each class in proportion."""
-    return stratified_positions(labels, [min(count, len(labels))], seed)[0]
-
-
 def choose(model: Model, files: Namespace, parameters: Parameters) -> tuple[Rejection, np.ndarray, dict[str, float]]:
     """The thresholds, the features (N, F) of the training images that distances are to, and the coverage."""
     config = parameters.unknown
     train, val = open_resized(files.train), open_resized(files.val)
-    chosen = sample(train.labels, config.reference_images, parameters.seed)
+    chosen = some_of(train.labels, config.reference_images, parameters.seed)
     # Half precision, as it is written.
     reference = unit(model(train.pixels[chosen], "train")[1]).astype(np.float16)
     probabilities, features = model(val.pixels, "val")
@@ -102,7 +97,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     config, model = parameters.unknown, Model(files, parameters.unknown.batch_size)
     rejection, reference, figures = choose(model, files, parameters)
     test, preparation = open_resized(files.test), Preparation.of(open_resized(files.train))
-    chosen = sample(test.labels, config.images, parameters.seed)
+    chosen = some_of(test.labels, config.images, parameters.seed)
     pixels, labels = test.pixels[chosen], test.labels[chosen]
 
     def scores(pixels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from commands import predict
-from transfer.data.preparation import Preparation
-from transfer.deployment.package import Package
+from tests.transfer.deployment.server import brightness_package
 from transfer.deployment.predictor import Predictor
-from transfer.evaluation.neighbours import Rejection
 from transfer.runtime.errors import DataError
 
 CLASSES = ("dark, or black", "bright")
@@ -28,19 +26,7 @@ def brightness(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def predictor() -> Predictor:
-    package = Package(
-        architecture="brightness",
-        classes=CLASSES,
-        preparation=Preparation(original_px=8, size_px=16, interpolation="cubic", aspect="crop"),
-        mean=(0, 0, 0),
-        std=(1, 1, 1),
-        mirror=False,
-        shift_fraction=0,
-        temperature=1,
-        rejection=Rejection(min_confidence=0.8, risk=0.1, max_distance=0.5, known=0.9, neighbours=1),
-        model_sha256="0",
-    )
-    return Predictor(package, brightness, np.array([[1, 0]], np.float32))
+    return Predictor(brightness_package(CLASSES, 1), brightness, np.array([[1, 0]], np.float32))
 
 
 def write_image(path: Path, colour: tuple[int, int, int]) -> Path:
@@ -103,7 +89,7 @@ def test_every_image_is_a_row_and_a_bad_one_a_row_with_its_reason(folder, predic
     assert text.endswith("not an image that OpenCV reads")
     assert "missing.png" in gone
     assert "no such file" in gone.lower()
-    assert "2 of 6 images were not answered" in shown.err
+    assert "not answered: 2 of 6 images" in shown.err
 
 
 def test_all_whole_images_end_with_0_and_their_files_say_the_same(folder, predictor, monkeypatch, tmp_path):

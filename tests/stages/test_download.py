@@ -4,12 +4,13 @@ import gzip
 import json
 import re
 
+import cv2
 import numpy as np
 import pytest
 
 from stages import download
 from tests.stages.conftest import CLASSES, Arena, tiny_images
-from transfer.runtime.errors import ArchiveError, DownloadError
+from transfer.runtime.errors import ArchiveError, DataError, DownloadError
 from transfer.runtime.files import sha256_of
 from transfer.sources.images import load_images
 
@@ -72,3 +73,26 @@ def test_a_truncated_archive_is_named_even_where_its_digest_is_the_one_asked_for
             metrics="n.json",
         )
     assert not list(arena.folder.glob("*none*"))
+
+
+@pytest.mark.parametrize("on_damage", ["error", "skip"])
+def test_damaged_images_are_refused_with_a_list_or_left_out(arena, capsys, on_damage: str):
+    photos = arena.file(f"photos {on_damage}")
+    for number, name in enumerate(["cat", "cat", "dog", "dog"]):
+        (photos / name).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(photos / name / f"{number}.png"), tiny_images().images[number])
+    (photos / "dog/4.png").write_bytes(b"no image")
+    before = arena.file(f"{on_damage}.npz")
+    before.write_bytes(b"of the last run")
+    outputs = {"images": before.name, "damaged": f"{on_damage}.tsv", "metrics": f"{on_damage}.json"}
+    changed = settings(arena, url=str(photos), sha256=None, on_damage=on_damage)
+    if on_damage == "error":
+        with pytest.raises(DataError, match=r"damaged images: 1 of 5 \(.*damaged\.tsv has all\)"):
+            arena.run(download, changed, **outputs)
+        assert capsys.readouterr().err == "  dog/4.png: not an image that OpenCV reads\n"
+        assert before.read_bytes() == b"of the last run"
+        return
+    arena.run(download, changed, **outputs)
+    assert load_images(before)[0].names.tolist() == ["cat/0.png", "cat/1.png", "dog/2.png", "dog/3.png"]
+    assert arena.file("skip.tsv").read_text() == "image\treason\ndog/4.png\tnot an image that OpenCV reads\n"
+    assert json.loads(arena.file("skip.json").read_text())["damaged_images"] == 1

@@ -106,7 +106,9 @@ def _divide_groups(
     groups[alone] = [f"\0{position}" for position in pool[alone]]  # no group: one of its own
     folds, there = max(round(len(pool) / count), 2), len(set(groups))
     if there < folds:
-        raise DataError(f"{parameter}: {there} groups cannot be divided into {folds} parts; ask for a larger share")
+        raise DataError(
+            f"{parameter}: at least {folds} groups are needed for such a part, found: {there}; ask for a larger share"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes rarer than folds, which are counted later
         drawn = list(
@@ -147,11 +149,10 @@ def _without_rare(images: ImageSet, rare_classes: str) -> ImageSet:
         return images
     if rare_classes == "error":
         label = rare[0]
-        there = ", ".join(f"{counts[part][label]} {part} images" for part in counts)
-        least = ", ".join(f"{need[part]} {part}" for part in need)
-        more = f"; {len(rare) - 1} more classes are as rare" if len(rare) > 1 else ""
+        there = ", ".join(f"{part} {counts[part][label]} of at least {need[part]}" for part in counts)
+        every = f"; {len(rare)} classes are as rare" if len(rare) > 1 else ""
         raise DataError(
-            f"class {images.classes[label]!r} has {there}, at least {least} are needed{more}; "
+            f"class {images.classes[label]!r} has too few images ({there}){every}; "
             "add images, or set subsample.rare_classes to leave_out"
         )
     kept = [label for label in range(len(images.classes)) if label not in rare]
@@ -168,6 +169,6 @@ def _check_classes(splits: dict[str, Split]) -> None:
         counts = np.bincount(split.labels, minlength=len(split.classes))
         if (few := np.flatnonzero(counts < FEWEST[name])).size:
             raise DataError(
-                f"class {split.classes[few[0]]!r} gets {counts[few[0]]} {name} images of {len(split.labels)}; "
-                f"make subsample.{'val' if name == 'val' else name}_size larger"
+                f"class {split.classes[few[0]]!r} has too few images in the {name} split "
+                f"({counts[few[0]]} of at least {FEWEST[name]}); make subsample.{name}_size larger"
             )

@@ -52,3 +52,8 @@ def stratified_positions(labels: np.ndarray, sizes: Sequence[int], seed: int) ->
         sets.append(np.sort(np.concatenate(chosen)))
         taken += share
     return sets
+
+
+def some_of(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Positions of `count` images, or of all if there are fewer, each class in proportion."""
+    return stratified_positions(labels, [min(count, len(labels))], seed)[0]

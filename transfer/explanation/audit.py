@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from transfer.data.stratified import stratified_positions
 from transfer.explanation.objects import BLUR
 from transfer.network.classifier import Classifier
 
@@ -18,11 +17,6 @@ STEPS = 8  # of insertion and deletion
 DRAWS = 2000  # of the bootstrap
 
 Table = Mapping[str, np.ndarray]
-
-
-def some_of(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Places of `count` images, or of all there are, each class in proportion."""
-    return stratified_positions(labels, [min(count, len(labels))], seed)[0]
 
 
 def energy_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:

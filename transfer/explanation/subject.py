@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from transfer.data.resize import open_resized
+from transfer.data.stratified import some_of
 from transfer.devices.device import best_device
 from transfer.devices.precision import Precision
 from transfer.explanation import audit
@@ -51,7 +52,7 @@ def read_subject(model_file: Path, test: Path, count: int, way: Explain, seed: i
     split = open_resized(test)
     model, card = load_model(model_file, split.classes, split.pixels.shape[1])
     model = model.to(best_device())
-    chosen = audit.some_of(split.labels, count, seed)
+    chosen = some_of(split.labels, count, seed)
     pixels = split.pixels[chosen]
     first = Images(pixels[:1], card.preprocessing, best_device()).plain(slice(None))
     layer = choose_layer(model, first, way.layer, way.min_map_px)
@@ -89,7 +90,7 @@ def measure_maps(
     known = np.flatnonzero(maps.any((1, 2)))
     if not known.size:
         return {}, {}
-    some, few = (known[audit.some_of(labels[known], count, seed)] for count in counts)
+    some, few = (known[some_of(labels[known], count, seed)] for count in counts)
     noise = audit.random_maps(len(some), subject.layer.width, size_px, np.random.default_rng(seed))
     centre = np.broadcast_to(audit.centre_map(size_px), noise.shape)
     grey = np.float32(255) * np.array(subject.preprocessing.mean, np.float32)

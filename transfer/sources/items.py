@@ -30,6 +30,7 @@ PARTS = {
 PART_OF = {name + plural: part for part, names in PARTS.items() for name in names for plural in ("", "s")}
 AT_ONCE = 256
 SHOWN_DAMAGED = 20
+Refuse = Callable[[list[tuple[str, str]], int], None]  # (name, reason) of each damaged image, number of all images
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,11 @@ def part_of(text: str) -> str | None:
     return PART_OF.get(text.strip().casefold())
 
 
-def write_items(path: Path, listing: Listing) -> Written:
+def write_items(path: Path, listing: Listing, refuse: Refuse | None = None) -> Written:
     """Write the canonical file of all whole images, in order, each read and checked once, in flat memory.
 
-    Raises DataError if there are fewer than two classes, or a class name is empty.
+    `refuse` is called with what is damaged, if anything is, and may raise: then nothing is written.
+    Raises DataError if there are fewer than two classes.
     """
     written, rows = Written(), []
 
@@ -96,6 +98,8 @@ def write_items(path: Path, listing: Listing) -> Written:
 
     with image_writer(path) as writer:
         writer.add_all(whole_ones())
+        if written.damaged and refuse:
+            refuse(written.damaged, len(rows) + len(written.damaged))
         labels = [item.label for item, _ in rows]
         written.classes = listing.classes or tuple(sorted(set(labels), key=natural))
         _check_classes(written.classes, listing.kind, len(written.damaged))

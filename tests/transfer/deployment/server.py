@@ -27,21 +27,26 @@ SIZE_PX = 16
 LONGEST_START_S, LONGEST_ANSWER_S = 120, 120
 
 
-def write_package(folder: Path, work: int = 1) -> Path:
-    """A package whose network tells bright images from dark ones; `work` makes it slow."""
-    folder.mkdir(parents=True)
-    package = Package(
+def brightness_package(classes: tuple[str, str], temperature: float) -> Package:
+    """What is said of a network that tells bright images from dark ones."""
+    return Package(
         architecture="brightness",
-        classes=("dark", "bright"),
+        classes=classes,
         preparation=Preparation(original_px=8, size_px=SIZE_PX, interpolation="cubic", aspect="crop"),
         mean=(0, 0, 0),
         std=(1, 1, 1),
         mirror=False,
         shift_fraction=0,
-        temperature=1.5,
+        temperature=temperature,
         rejection=Rejection(min_confidence=0.8, risk=0.1, max_distance=0.5, known=0.9, neighbours=1),
         model_sha256="0",
     )
+
+
+def write_package(folder: Path, work: int = 1) -> Path:
+    """A package whose network tells bright images from dark ones; `work` makes it slow."""
+    folder.mkdir(parents=True)
+    package = brightness_package(("dark", "bright"), 1.5)
     (folder / DESCRIPTION).write_text(package.model_dump_json())
     np.savez(folder / REFERENCE, features=np.array([[1, 0]], np.float16))
     (folder / "README.md").write_text("# Bright or dark")
