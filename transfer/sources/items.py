@@ -104,6 +104,8 @@ def write_items(path: Path, listing: Listing, refuse: Refuse | None = None) -> W
         written.classes = listing.classes or tuple(sorted(set(labels), key=natural))
         _check_classes(written.classes, listing.kind, len(written.damaged))
         index = {name: label for label, name in enumerate(written.classes)}
+        if unknown := sorted(set(labels) - set(index)):
+            raise DataError(f"{listing.kind}: label {unknown[0]!r} is none of the classes that the source names")
         written.parts = [item.part for item, _ in rows]
         sizes = np.array([size for _, size in rows], np.int32).reshape(-1, 2)
         writer.arrays.update(

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from tests.transfer.sources.photos import NO_COLUMNS, pictures, read, write_folder, write_parquet, write_table
+from tests.transfer.sources.photos import NO_COLUMNS, encoded, pictures, read, write_folder, write_parquet, write_table
 from transfer.runtime.errors import DataError
 from transfer.sources.table import Columns
 
@@ -61,3 +63,12 @@ def test_a_table_that_is_no_table_is_named(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "t.csv").write_bytes(text)
     with pytest.raises(DataError, match=r"t\.csv: "):
         read(tmp_path / "t.csv", tmp_path)
+
+
+def test_a_label_that_is_none_of_the_named_classes_is_one_line(tmp_path: Path) -> None:
+    images = [encoded(image) for _, _, image in pictures()[:2]]
+    table = pa.table({"image": images, "label": ["cat", "cow"]})
+    features = '{"info": {"features": {"label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}}}'
+    pq.write_table(table.replace_schema_metadata({"huggingface": features}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="label 'cow' is none of the classes that the source names"):
+        read(tmp_path / "t.parquet", tmp_path)
