@@ -4,19 +4,14 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from commands.overrides import quoted_set_param, set_params
 from commands.revisions import experiments
-from transfer.runtime.locks import HeldError, locked
-
-ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -45,45 +40,24 @@ def shared_parameters(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def start(root: Path, trial: Trial, output: IO[str] | None = None) -> subprocess.Popen[bytes]:
-    """Start an experiment in a workspace of its own, and return once it has that workspace, or has ended.
+    """Start an experiment in a workspace of its own. Later `-S` win.
 
-    No other starts meanwhile: DVC puts an experiment's parameters into a stash from where the next to look takes
-    them. The experiment keeps its resume state in state/NAME, where it finds it again. Later `-S` win.
+    It keeps its resume state in state/NAME, where it finds it again.
     """
-    options = ["--temp", "--name", trial.name, *set_params(trial.values), *trial.more]
-    command = ["dvc", "--wait-for-lock", "exp", "run", *options]
+    options = ["--name", trial.name, *set_params(trial.values), *trial.more]
+    command = [sys.executable, "-m", "commands.own_experiment", *options]
     variables = {"TRANSFER_STATE": str((root / "state" / trial.name).resolve()), "PYTHONUNBUFFERED": "1"}
-    workspaces = root / ".dvc/tmp/exps/standalone"
-    workspaces.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as turn:
-        _wait_for(root / ".dvc/tmp/starting", turn)
-        before = set(workspaces.glob("tmp*"))
-        process = subprocess.Popen(command, cwd=root, env=os.environ | variables, stdout=output, stderr=output)
-        while process.poll() is None and before.issuperset(workspaces.glob("tmp*")):
-            time.sleep(0.1)
-    return process
-
-
-def _wait_for(lock: Path, turn: ExitStack) -> None:
-    while True:
-        try:
-            return turn.enter_context(locked(lock))
-        except HeldError:
-            time.sleep(0.1)
+    return subprocess.Popen(command, cwd=root, env=os.environ | variables, stdout=output, stderr=output)
 
 
 def run_trial(root: Path, trial: Trial) -> str | None:
     """Run an experiment with its output in state/NAME.log, and give the line of its error, or None if it succeeded."""
     log = root / "state" / f"{trial.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    returncode = 0  # with no experiment: another process of DVC took its parameters from the stash
-    for _ in range(ATTEMPTS):
-        with log.open("w", encoding="utf-8") as output:
-            returncode = start(root, trial, output).wait()
-        if trial.name in experiments(root):
-            return None
-        if returncode:
-            break
+    with log.open("w", encoding="utf-8") as output:
+        returncode = start(root, trial, output).wait()
+    if trial.name in experiments(root):
+        return None
     text = log.read_text(encoding="utf-8", errors="replace")
     return error_line(text) or f"`dvc exp run` ended with {returncode}; see {log}"
 
