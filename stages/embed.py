@@ -23,7 +23,7 @@ from transfer.runtime.parameters import Group, SharedGroup
 
 
 class Embed(Group):
-    batch_size: int = Field(gt=0)
+    batch_size: int | None = Field(gt=0)
 
 
 class Train(SharedGroup):
@@ -36,7 +36,7 @@ class Parameters(Group):
 
 
 def embed(
-    extractor: nn.Module, preprocessing: Preprocessing, folder: Path, batch_size: int, precision: Precision
+    extractor: nn.Module, preprocessing: Preprocessing, folder: Path, batch_size: int | None, precision: Precision
 ) -> Features:
     split = open_resized(folder)
     images = Images(split.pixels, preprocessing, best_device())

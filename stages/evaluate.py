@@ -12,7 +12,7 @@ from pydantic import Field
 from transfer.data.classes import known_labels, known_pairs
 from transfer.data.resize import open_resized
 from transfer.data.stratified import some_of
-from transfer.devices.device import best_device
+from transfer.devices.device import batch_size_for, best_device
 from transfer.devices.launch import run_on_devices
 from transfer.devices.processes import leave_to_first
 from transfer.evaluation.answering import Answering
@@ -39,7 +39,7 @@ class Evaluate(Group):
     minimum_macro_f1: float = Field(ge=0, le=1)
     mirror: bool
     shift_fraction: float = Field(ge=0, le=0.5)
-    batch_size: int = Field(gt=0)
+    batch_size: int | None = Field(gt=0)
     pictures: int = Field(gt=0)
     expected_pairs: tuple[tuple[str, str], ...]
 
@@ -95,7 +95,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
     write_json(files.metrics, metrics)
     write_tables(plots, split, views, temperature, expected)
     write_class_scores(plots / "per_class.tsv", scores)
-    batch = Images(split.pixels[: config.batch_size], card.preprocessing, best_device()).plain(slice(None))
+    size = batch_size_for(config.batch_size, split.pixels.shape[1], best_device())
+    batch = Images(split.pixels[:size], card.preprocessing, best_device()).plain(slice(None))
     write_hand_overs(plots / "hand_overs.tsv", split, batch.cpu().numpy(), views)
     draw_predictions(plots / "pictures", split, probabilities, config.pictures)
     print(verdict(scores, config.minimum_macro_f1))

@@ -16,6 +16,7 @@ from transfer.data.stratified import some_of
 from transfer.deployment import export
 from transfer.deployment.package import DESCRIPTION, REFERENCE, Package
 from transfer.deployment.predictor import Network
+from transfer.devices.device import batch_size_for
 from transfer.evaluation.answering import read_answering
 from transfer.evaluation.neighbours import Rejection
 from transfer.network.classifier import load_card
@@ -34,7 +35,7 @@ class Export(Group):
     int8_max_loss: float = Field(ge=0, le=1)
     calibration_images: int = Field(gt=0)
     images: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
+    batch_size: int | None = Field(gt=0)
 
 
 class Parameters(Group):
@@ -42,7 +43,8 @@ class Parameters(Group):
     export: Export
 
 
-def batches(pixels: np.ndarray, size: int, label: str) -> Iterator[np.ndarray]:
+def batches(pixels: np.ndarray, batch_size: int | None, label: str) -> Iterator[np.ndarray]:
+    size = batch_size_for(batch_size, pixels.shape[1], torch.device("cpu"))
     starts = range(0, len(pixels), size)
     return (np.ascontiguousarray(pixels[at : at + size]) for at in tqdm(starts, desc=label, unit="batch", disable=None))
 

@@ -28,7 +28,7 @@ OBJECTS = (0.05, 0.65, 0.5)  # least and most share of the image, agreement of m
 
 class Robustness(Group):
     images: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
+    batch_size: int | None = Field(gt=0)
 
 
 class Parameters(Group):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from transfer.data.preparation import Preparation
 from transfer.data.resize import open_resized, resized
 from transfer.data.stratified import some_of
-from transfer.devices.device import best_device, fitting_in_memory
+from transfer.devices.device import batch_size_for, best_device, fitting_in_memory
 from transfer.devices.launch import run_on_devices
 from transfer.devices.precision import autocast
 from transfer.evaluation.answering import read_answering
@@ -36,7 +36,7 @@ class Unknown(Group):
     reference_images: int = Field(gt=0)
     images: int = Field(gt=0)
     sets: tuple[UnknownSet, ...]
-    batch_size: int = Field(gt=0)
+    batch_size: int | None = Field(gt=0)
 
 
 class Parameters(Group):
@@ -47,7 +47,7 @@ class Parameters(Group):
 class Model:
     """A classifier that gives calibrated probabilities (N, classes) and features (N, F) of prepared images."""
 
-    def __init__(self, files: Namespace, batch_size: int) -> None:
+    def __init__(self, files: Namespace, batch_size: int | None) -> None:
         answering = read_answering(files.predictions)
         self.card, self.batch_size, self.temperature = load_card(files.model), batch_size, answering.temperature
         self.program = load_program(files.model, answering.mirror, answering.shift_fraction).to(best_device())
@@ -55,9 +55,10 @@ class Model:
     @torch.no_grad()
     def __call__(self, pixels: np.ndarray, label: str) -> tuple[np.ndarray, np.ndarray]:
         device, probabilities, features = best_device(), [], []
-        with autocast(device, self.card.precision), fitting_in_memory(self.batch_size, f"{label} images"):
-            for start in tqdm(range(0, len(pixels), self.batch_size), desc=label, unit="batch", disable=None):
-                batch = torch.from_numpy(pixels[start : start + self.batch_size]).to(device)
+        size = batch_size_for(self.batch_size, pixels.shape[1], device)
+        with autocast(device, self.card.precision), fitting_in_memory(size, f"{label} images"):
+            for start in tqdm(range(0, len(pixels), size), desc=label, unit="batch", disable=None):
+                batch = torch.from_numpy(pixels[start : start + size]).to(device)
                 chances, found = self.program(batch)
                 probabilities.append(chances.double().cpu().numpy())
                 features.append(found.cpu().numpy())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from transfer.devices.device import fitting_in_memory
+from transfer.devices.device import batch_size_for, fitting_in_memory
 from transfer.devices.precision import Precision, autocast
 from transfer.devices.processes import is_first, joined, rank, world_size
 from transfer.network.images import Images
@@ -17,7 +17,7 @@ from transfer.network.images import Images
 def run_over(
     module: Callable[[Tensor], Tensor],
     images: Images,
-    batch_size: int,
+    batch_size: int | None,
     mirrored: bool = False,
     shift_px: int = 0,
     label: str = "images",
@@ -27,14 +27,15 @@ def run_over(
 
     Processes that work together take turns at the batches, and each gets the outputs of all of them.
     """
-    outputs = []
-    starts = range(0, len(images), batch_size)
+    outputs, device = [], images.pixels.device
+    size = batch_size_for(batch_size, images.size_px, device)
+    starts = range(0, len(images), size)
     own = starts[rank() :: world_size()]
-    with autocast(images.pixels.device, precision), fitting_in_memory(batch_size, f"images of {images.size_px} px"):
+    with autocast(device, precision), fitting_in_memory(size, f"images of {images.size_px} px"):
         # A process without a batch runs the first one, for the shape of what comes out.
         hidden = None if is_first() else True
         for start in tqdm(own or starts[:1], desc=label, unit="batch", disable=hidden, leave=False):
-            batch = images.plain(slice(start, start + batch_size), mirrored, shift_px)
+            batch = images.plain(slice(start, start + size), mirrored, shift_px)
             outputs.append(module(batch).float())
     return joined(outputs, own, len(images))
 
@@ -42,7 +43,7 @@ def run_over(
 def view_probabilities(
     model: Callable[[Tensor], Tensor],
     images: Images,
-    batch_size: int,
+    batch_size: int | None,
     mirror: bool,
     shift_px: int = 0,
     label: str = "images",

@@ -24,7 +24,6 @@ from transfer.training.plan import Task
 from transfer.training.unfreezing import Unfreezing
 
 LabelledImages = tuple[Images, Tensor]
-VALIDATION_BATCH = 250  # forward only, so it changes nothing but memory
 
 
 def on_device(split: Resized, preprocessing: Preprocessing) -> LabelledImages:
@@ -75,7 +74,7 @@ def image_task(
     draw = draw_images(config, augment_config, images, labels, rigid, len(classes))
 
     def predict(candidate: nn.Module, label: str) -> Tensor:
-        return run_over(candidate, val_images, VALIDATION_BATCH, label=label, precision=precision)
+        return run_over(candidate, val_images, None, label=label, precision=precision)
 
     def validate(candidate: nn.Module) -> tuple[float, float]:
         logits = predict(candidate, "validate")
