@@ -82,6 +82,9 @@ ablation: install ## search: Try each idea of experiments/ablation.yaml on its o
 sweep: install ## search: Search experiments/sweep.yaml, or FILE=…, by validation accuracy (ARGS="--trials 20 --jobs 2 -S …")
 	python -m commands.sweep $(or $(FILE),experiments/sweep.yaml) $(ARGS)
 
+curve: install ## search: Draw accuracy over the number of training images, by experiments/curve.yaml or FILE=… (ARGS="-S …")
+	python -m commands.curve $(or $(FILE),experiments/curve.yaml) $(ARGS)
+
 seeds: install ## search: Record how far figures spread from seed to seed (ARGS="--recipe laptop --seeds 0 1 2 -S …")
 	python -m commands.seeds $(ARGS)
 

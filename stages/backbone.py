@@ -5,15 +5,19 @@ from argparse import Namespace
 from pathlib import Path
 
 from pydantic import Field
+from torch import Tensor
 
-from transfer.network.architectures import check_size, is_sized, published_weights
+from transfer.network.architectures import check_size, initial_weights, is_sized, published_weights
 from transfer.network.backbones import Backbone, save_backbone
+from transfer.network.published import PublishedWeights
 from transfer.network.weights import read_state_dict
 from transfer.runtime.command import run
 from transfer.runtime.errors import DownloadError, WeightsError
 from transfer.runtime.files import sha256_of, write_json
 from transfer.runtime.parameters import Group, SharedGroup
 from transfer.sources.fetch import fetch
+
+RANDOM = "random"  # backbone.weights of a network that learns everything from the images that are given
 
 
 class BackboneParameters(Group):
@@ -68,30 +72,43 @@ def fetch_weights(address: str, name: str, folder: Path, timeout_s: float) -> tu
             raise error from None
 
 
-def main(parameters: Parameters, files: Namespace) -> None:
-    config, size_px = parameters.backbone, parameters.resize.size_px
-    published = published_weights(config.name, config.weights)
+def pretrained(
+    config: BackboneParameters, published: PublishedWeights, size_px: int, state: Path
+) -> tuple[dict[str, Tensor], str]:
+    """The weights as the library's network holds them, and the SHA-256 of the file. Raises WeightsError."""
     architecture = published.architecture
-    check_size(architecture, size_px, parameters.train.fine_tune.small_images.size_px)
     address = config.url or published.url
     if address is None:
         raise WeightsError(f"backbone.url = null: nobody publishes weights of {architecture}; give a file of them")
     sha256_start = config.sha256 or ("" if config.url else published.sha256_start)
-    url, local = fetch_weights(address, architecture, files.state / "backbone", config.timeout_s)
+    url, local = fetch_weights(address, architecture, state / "backbone", config.timeout_s)
     actual = sha256_of(local)
     if not actual.startswith(sha256_start):
-        if local.is_relative_to(files.state):  # or the next try would find the wrong file complete
+        if local.is_relative_to(state):  # or the next try would find the wrong file complete
             local.unlink()
         raise WeightsError(f"{url}: SHA-256 is {actual}, expected to begin with {sha256_start}; check the address")
-    state = read_state_dict(local, architecture, size_px)
+    return read_state_dict(local, architecture, size_px), actual
+
+
+def main(parameters: Parameters, files: Namespace) -> None:
+    config, size_px = parameters.backbone, parameters.resize.size_px
+    published = published_weights(config.name, "DEFAULT" if config.weights == RANDOM else config.weights)
+    architecture = published.architecture
+    check_size(architecture, size_px, parameters.train.fine_tune.small_images.size_px)
+    if config.weights == RANDOM:
+        state, actual = initial_weights(architecture, size_px), None
+    else:
+        state, actual = pretrained(config, published, size_px, files.state)
     sized = size_px if is_sized(architecture) else None
     save_backbone(files.weights, Backbone(architecture, state, published.preprocessing, sized))
-    known = actual.startswith(published.sha256_start) if published.sha256_start else config.url is None
+    known = None
+    if actual:
+        known = actual.startswith(published.sha256_start) if published.sha256_start else config.url is None
     write_json(
         files.metrics,
         {
             "name": architecture,
-            "weights": published.name,
+            "weights": RANDOM if actual is None else published.name,
             "published": known,
             "sha256": actual,
             "parameters": sum(tensor.numel() for tensor in state.values()),

@@ -252,3 +252,40 @@ def test_seeds_record_mean_and_standard_deviation_of_every_figure(repository: Pa
     assert command(repository, "seeds", "--seeds", "0", "1", "4", "-S", "train.lr=0.01").returncode == 0
     assert runs(repository) == before
     assert command(repository, "seeds", "--seeds", "1", "1").returncode == 2
+
+
+def test_a_curve_runs_a_point_for_each_number_of_images_and_draws_them(repository: Path) -> None:
+    parameters = {
+        "seed": 0,
+        "subsample": {"train_size": 100, "val_size": 200},
+        "train": {"lr": 0.1, "optimizer": "adamw", "fine_tune": {"epochs": 1}},
+    }
+    (repository / "params.yaml").write_text(yaml.safe_dump(parameters))
+    (repository / "stage.py").write_text(
+        (repository / "stage.py").read_text().replace('"abc"}', '"abc", "images": 200}')
+    )
+    lines = {
+        "pretrained": {"epochs": {500: 4, 1000: 2}},
+        "from scratch": {"change": {"train": {"lr": 0.01}}, "epochs": {1000: 8}},
+    }
+    path = write(repository, {"name": "curve", "stage": "evaluate", "lines": lines})
+    done = command(repository, "curve", path)
+    assert done.returncode == 0, done.stderr
+    assert "| pretrained | 500 | 80.0% | 73.9% to 85.0% |" in done.stdout
+    assert "| from scratch | 1,000 | 90.0% | 85.1% to 93.4% |" in done.stdout
+    assert (repository / "state/curve.png").read_bytes().startswith(b"\x89PNG")
+    there = experiments(repository)
+    used = yaml.safe_load(read(repository, there["curve-from-scratch-1000"], "params.yaml") or "")
+    assert (used["subsample"]["train_size"], used["train"]["fine_tune"]["epochs"], used["train"]["lr"]) == (
+        1200,
+        8,
+        0.01,
+    )
+    assert sorted(there) == ["curve-from-scratch-1000", "curve-pretrained-1000", "curve-pretrained-500"]
+    assert command(repository, "curve", path).returncode == 0
+    assert runs(repository) == 3
+    shared = write(
+        repository, {"name": "curve", "stage": "evaluate", "base": {"subsample": {"val_size": 0.2}}, "lines": lines}
+    )
+    refused = command(repository, "curve", shared)
+    assert refused.stderr == "error: subsample.val_size = 0.2: a curve needs as many for each point; set a number\n"

@@ -8,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import timm
 import torch
+import torchvision
 from safetensors.torch import save_file
 
 from stages import backbone
@@ -132,3 +133,16 @@ def test_what_does_not_fit_is_refused_in_one_line(arena, changes: dict, complain
         arena.run(backbone, settings(arena, **changes), weights="none.safetensors", metrics="none.json")
     assert "\n" not in str(caught.value)
     assert not list(arena.folder.glob("*none*"))
+
+
+def test_random_weights_are_the_librarys_and_always_the_same(arena):
+    changes = settings(arena, weights="random", url=None)
+    for name in ("first", "second"):
+        arena.run(backbone, changes, weights=f"{name}.safetensors", metrics=f"{name}.json")
+    assert arena.file("first.safetensors").read_bytes() == arena.file("second.safetensors").read_bytes()
+    torch.manual_seed(0)
+    drawn = torchvision.models.resnet18().state_dict()
+    saved = load_backbone(arena.file("first.safetensors"))
+    assert torch.equal(saved.state["layer4.1.conv2.weight"], drawn["layer4.1.conv2.weight"])
+    figures = json.loads(arena.file("first.json").read_text())
+    assert (figures["weights"], figures["sha256"], figures["published"]) == ("random", None, None)

@@ -66,6 +66,13 @@ def build_network(architecture: str, size_px: int | None = None) -> tuple[nn.Mod
         return _library(architecture).build(architecture, size_px)
 
 
+def initial_weights(architecture: str, size_px: int | None = None) -> dict[str, Tensor]:
+    """The weights with which the library begins to train the network, always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _library(architecture).build(architecture, size_px)[0].state_dict()
+
+
 def outline(architecture: str, size_px: int | None = None) -> tuple[nn.Module, int, tuple[str, ...]]:
     """What `build_network` gives, without memory for weights: on the meta device."""
     try:
