@@ -156,7 +156,7 @@ def scaling_text(found: dict[str, Any]) -> str:
             "|---|---|---|---|---|---|---|",
             *("| " + " | ".join(cells(row)) + " |" for row in found["rows"]),
             "",
-            f"![memory and time over the number of images](performance/{PLOT})",
+            f"![memory and time over the number of images]({PLOT})",
         ]
     )
 
