@@ -63,17 +63,17 @@ def summarise(records: Sequence[Mapping[str, Any]], images: int, epochs: Sequenc
     return summary
 
 
-def shown(values: Mapping[str, float], digits: int, factor: float = 1) -> str:
+def shown(values: Mapping[str, float], digits: int) -> str:
     """`12.3 (11.9–14.0)`: median, lowest and highest."""
-    middle, low, high = (f"{factor * values[name]:,.{digits}f}" for name in ("median", "low", "high"))
+    middle, low, high = (f"{values[name]:,.{digits}f}" for name in ("median", "low", "high"))
     return f"{middle} ({low}–{high})"
 
 
 def table(summary: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """The summary as two Markdown tables: what was measured, and the ratios."""
     measured = [
-        "| | start-up, s | phase 1, s | accuracy, % | phase 2, s | images/s | accuracy, % | peak memory, MiB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | start-up, s | phase 1, s | phase 2, s | images/s | peak memory, MiB |",
+        "|---|---|---|---|---|---|",
     ]
     compared = [
         "| takes … times as long as ours | phase 1 | phase 2 | an image of phase 2 | both phases, with start-up |",
@@ -84,10 +84,8 @@ def table(summary: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         cells = [
             shown(found["startup_s"], 1),
             shown(found["phase_1_s"], 1),
-            shown(found["phase_1_val_accuracy"], 1, 100),
             shown(found["phase_2_s"], 1),
             shown(found["phase_2_images_per_s"], 1),
-            shown(found["phase_2_val_accuracy"], 1, 100),
             shown(found["peak_mib"], 0),
         ]
         measured.append(f"| {labels[system]} | " + " | ".join(cells) + " |")

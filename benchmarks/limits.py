@@ -123,18 +123,16 @@ def resize_text(found: dict[str, Any]) -> str:
 
 def bookkeeping_text(found: dict[str, Any]) -> str:
     idle, spent = found["repro_with_nothing_to_do_s"], found["demo_bookkeeping_s"]
-    rows = [f"| {name} | {seconds:.1f} |" for name, seconds in found["startup_s"].items()]
+    starts: dict[str, float] = found["startup_s"]
+    quickest, slowest = min(starts, key=starts.__getitem__), max(starts, key=starts.__getitem__)
     return "\n".join(
         [
             f"- `dvc repro` with nothing to do: {idle:.1f} s; goal below 3 s: {met(idle, 3)}.",
             f"- `make demo`: {found['demo_s']:.0f} s in all, of which the stages' work is "
             f"{found['demo_work_s']:.0f} s; start-up and bookkeeping {spent:.1f} s; goal below 25 s: "
             f"{met(spent, 25)}. Of these, {found['startups_s']:.1f} s are the start-ups of {found['stage_runs']} "
-            "processes (below), the rest is DVC's own time, the processes' ends and the making of the digits.",
-            "",
-            "| start-up of | seconds |",
-            "|---|---|",
-            *rows,
+            f"processes, from {starts[quickest]:.1f} s ({quickest}) to {starts[slowest]:.1f} s ({slowest}), the rest "
+            "is DVC's own time, the processes' ends and the making of the digits.",
         ]
     )
 
@@ -158,7 +156,7 @@ def scaling_text(found: dict[str, Any]) -> str:
             "|---|---|---|---|---|---|---|",
             *("| " + " | ".join(cells(row)) + " |" for row in found["rows"]),
             "",
-            f"![memory and time over the number of images](performance/{PLOT})",
+            f"![memory and time over the number of images]({PLOT})",
         ]
     )
 

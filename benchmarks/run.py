@@ -37,7 +37,7 @@ SYSTEMS = {
 PACKAGES = ("torch", "torchvision", "fastai", "lightning", "keras", "timm", "opencv-python-headless", "numpy")
 STATE = ROOT / "state" / "bench"
 RESULTS = ROOT / "docs" / "performance" / "bench.json"
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "performance" / "tables.md"
 
 
 def command_of(system: str, settings: Path, result: Path, evaluate: bool) -> list[str]:
@@ -139,7 +139,7 @@ def goals(summary: dict[str, Any]) -> list[str]:
 
 
 def show(section: str, text: str) -> None:
-    """Write `text` into its section of docs/performance.md."""
+    """Write `text` into its section of docs/performance/tables.md."""
     page = between_markers(PAGE.read_text(encoding="utf-8"), section, text)
     with whole(PAGE) as partial:
         partial.write_text(page, encoding="utf-8")
@@ -187,8 +187,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="and workers (default %(default)s)")
     parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="as for DVC")
     parser.add_argument("--weights-name", default="torchvision's weights", help="for the text (default: %(default)s)")
-    parser.add_argument("--section", choices=["bench", "bench-large"], default="bench", help="of docs/performance.md")
-    parser.add_argument("--output", type=Path, help="JSON to write, with the table into docs/performance.md")
+    parser.add_argument("--section", choices=["bench", "bench-large"], default="bench", help="of the tables")
+    parser.add_argument("--output", type=Path, help="JSON to write, with the table into docs/performance/tables.md")
     arguments = parser.parse_args()
     if arguments.images % arguments.batch_size or arguments.images < 1:
         parser.error(f"--images {arguments.images}: must be a multiple of --batch-size, so that all train on the same")

@@ -1,4 +1,4 @@
-"""docs/performance.md has a place for everything that the benchmarks write."""
+"""docs/performance/tables.md has a place for everything that the benchmarks write."""
 
 import pytest
 
