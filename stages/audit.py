@@ -62,11 +62,11 @@ def main(parameters: Parameters, files: Namespace) -> None:
     counts = config.faithfulness_images, config.sanity_images
     measured, curves = measure_maps(subject, maps, probabilities, counts, seed)
     figures |= measured
-    figures["per_class"] = audit.per_class(table, labels, taken, classes, seed)
-    figures["model"] = model_verdict(figures, config.max_background_gap, classes)._asdict()
+    by_class = audit.per_class(table, labels, taken, classes, seed)
+    figures["model"] = model_verdict({**figures, "per_class": by_class}, config.max_background_gap, classes)._asdict()
     figures["maps"] = maps_verdict(figures, config.max_sanity_correlation)._asdict()
     write_json(files.metrics, figures)
-    write_tsv(files.plots / "classes.tsv", audit.class_rows(figures["per_class"]))
+    write_tsv(files.plots / "classes.tsv", audit.class_rows(by_class))
     examples = first_of_classes(labels[taken], masks[taken], maps[taken], versions, classes)
     audit_sheet(files.plots / "pictures/sheet.png", examples, figures, curves, classes)
     print(verdict_text(figures))

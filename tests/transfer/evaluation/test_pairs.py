@@ -48,7 +48,7 @@ def test_rates_count_and_not_the_size_of_a_class():
     assert {row["classes"] for row in cluster_rows(many, CLASSES)} == {"cat, dog", "ship, truck"}
 
 
-# Of the recorded run of docs/report: ResNet-18 at 96 pixels on the 10,000 test images of CIFAR-10.
+# Of a recorded run of 2026-11-22: ResNet-18 at 96 pixels on the 10,000 test images of CIFAR-10.
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR_COUNTS = np.array(
     [
