@@ -19,8 +19,13 @@ class Verdict(NamedTuple):
     why: str
 
 
+def number(value: float, decimals: int) -> str:
+    """With a minus sign that is one, and none before a zero."""
+    return f"{value:z.{decimals}f}".replace("-", "−")
+
+
 def points(share: float) -> str:
-    return f"{100 * share:.1f}"
+    return number(100 * share, 1)
 
 
 def with_ends(figures: Mapping[str, Any], name: str) -> str:
@@ -69,10 +74,13 @@ def faithful(areas: Mapping[str, Any]) -> Verdict:
         return Verdict("undecided", f"{count} images with a map are too few to judge insertion and deletion by")
     lows, highs = ([areas[f"{kind}_gain_ci_{end}"] for kind in ("insertion", "deletion")] for end in ("low", "high"))
     word: Word = "confirmed" if min(lows) > 0 else "refuted" if min(highs) < 0 else "undecided"
+    insertion, deletion = (
+        f"{number(areas[f'{kind}_gain'], 3)} ({number(low, 3)} to {number(high, 3)})"
+        for kind, low, high in zip(("insertion", "deletion"), lows, highs, strict=True)
+    )
     return Verdict(
         word,
-        f"against random maps insertion gains {areas['insertion_gain']:.3f} ({lows[0]:.3f} to {highs[0]:.3f}) of "
-        f"probability, deletion {areas['deletion_gain']:.3f} ({lows[1]:.3f} to {highs[1]:.3f}); {count} images",
+        f"against random maps insertion gains {insertion} of probability, deletion {deletion}; {count} images",
     )
 
 
@@ -85,6 +93,5 @@ def sane(steps: Mapping[str, Any], max_correlation: float) -> Verdict:
         return Verdict("undecided", f"with random weights {100 * last['constant']:.0f} % of the maps are empty")
     low, high = last["rank_correlation_ci_low"], last["rank_correlation_ci_high"]
     word: Word = "confirmed" if high < max_correlation else "refuted" if low >= max_correlation else "undecided"
-    return Verdict(
-        word, f"random weights leave a rank correlation of {last['rank_correlation']:.2f} ({low:.2f} to {high:.2f})"
-    )
+    found, *ends = (number(value, 2) for value in (last["rank_correlation"], low, high))
+    return Verdict(word, f"random weights leave a rank correlation of {found} ({' to '.join(ends)})")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.transfer.explanation.test_audit import table_of
 from transfer.explanation.audit import summarise
-from transfer.explanation.verdict import FEWEST, maps_verdict, model_verdict
+from transfer.explanation.verdict import FEWEST, maps_verdict, model_verdict, number
 
 CLASSES = ("airplane", "bird", "cat", "ship")
 GAP, CORRELATION = 0.142, 0.5
@@ -108,3 +108,7 @@ def test_a_failed_explainer_says_nothing_of_the_model():
         del figures[name]
     assert model_verdict(figures, GAP, CLASSES) == before
     assert not np.isnan(figures["counterfactual"]["background_gap"])
+
+
+def test_a_negative_figure_has_a_minus_sign_and_zero_has_none() -> None:
+    assert [number(value, 3) for value in (-0.0003, 0.0, -0.07, 0.125)] == ["0.000", "0.000", "−0.070", "0.125"]
