@@ -126,7 +126,7 @@ def large_clusters(evidence: Evidence) -> Iterator[Finding]:
             continue
         excess = {key: float(row[key]) for key in ("excess", "excess_ci_low", "excess_ci_high")}
         yield Finding(
-            f"{percent(share)} of all errors are among {row['classes']}.",
+            f"{percent(share)} of all errors lie within one cluster: {row['classes']}.",
             "These classes are confused more than others; what tells them apart is fine, or their labels are doubtful.",
             "More pixels show finer detail; look at their errors and heat maps side by side, and train on batches of "
             "these classes alone.",
