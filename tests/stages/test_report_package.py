@@ -161,6 +161,13 @@ def test_torchvision_s_terms_are_told_only_of_its_own_weights(arena: Arena) -> N
     assert "ImageNet, whose terms" in card
 
 
+def test_a_network_that_began_with_random_weights_is_called_no_pretrained_one(arena: Arena) -> None:
+    card = text_of(arena, MODEL_CARD, run_on(arena, "backbone", weights="random", published=None, sha256=None))
+    assert "began with random weights" in card
+    assert "No weights of others are in it." in card
+    assert "retrained" not in card
+
+
 def test_a_passed_audit_is_no_limit(arena: Arena) -> None:
     card = text_of(arena, MODEL_CARD, run_on(arena, "audit", model={"word": "confirmed", "why": "all | of it"}))
     assert "all \\| of it" in card  # escaped

@@ -48,6 +48,11 @@ METRICS: dict[str, Any] = {
         split: {"images": images, "per_class": dict.fromkeys(CLASSES, images // 4), "positions_sha256": digit * 64}
         for split, images, digit in (("train", 8000, "1"), ("val", 2000, "2"), ("test", 2000, "3"))
     },
+    "embed": {
+        "val": {"knn": {"accuracy": 0.7, "neighbours": 10}, "linear_probe": {"accuracy": 0.79, "penalty": 0.001}},
+        "features": 512,
+        "precision": "float32",
+    },
     "train_head": {
         "train": {"loss": 0.2, "accuracy": 0.82},
         "val": {"loss": 0.2, "accuracy": 0.80},
