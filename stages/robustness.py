@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 from tqdm import tqdm
 
+from transfer.data.classes import known_labels
 from transfer.data.resize import open_resized
 from transfer.data.stratified import some_of
 from transfer.devices.device import best_device
@@ -16,6 +17,7 @@ from transfer.evaluation.answers import answers
 from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from transfer.evaluation.cues import CUES, accuracy_of, cue_rows, with_cue
 from transfer.evaluation.scores import wilson_interval
+from transfer.evaluation.turned import taken_for_the_other_group, turned
 from transfer.explanation.flips import FLIP_COLUMNS, flip_rows
 from transfer.network.classifier import load_model
 from transfer.pictures.corruptions import Estimate, corruption_chart
@@ -31,9 +33,19 @@ class Robustness(Group):
     batch_size: int | None = Field(gt=0)
 
 
+class Groups(Group):
+    rigid: tuple[str, ...]
+
+
 class Parameters(Group):
     seed: int = Field(ge=0)
+    groups: Groups
     robustness: Robustness
+
+
+def estimate(right: np.ndarray) -> Estimate:
+    """Accuracy and its interval, of right (N,) bool."""
+    return float(right.mean()), *wilson_interval(int(right.sum()), len(right))
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
@@ -49,30 +61,30 @@ def main(parameters: Parameters, files: Namespace) -> None:
     # At their own size, or where that is not small and the same for all, at the network's.
     images, labels = (split.images if split.original else split.pixels)[chosen], split.labels[chosen]
 
+    def answer(pictures: Iterable[np.ndarray]) -> np.ndarray:
+        return answers(model, card, pictures, config.batch_size)
+
     def right(pictures: Iterable[np.ndarray]) -> np.ndarray:
-        return answers(model, card, pictures, config.batch_size) == labels
+        return answer(pictures) == labels
 
-    def accuracy(pictures: Iterable[np.ndarray]) -> Estimate:
-        found = right(pictures)
-        return float(found.mean()), *wilson_interval(int(found.sum()), count)
-
-    unchanged = right(images)
-    clean = float(unchanged.mean()), *wilson_interval(int(unchanged.sum()), count)
+    upright = answer(images)
+    unchanged = upright == labels
+    clean = estimate(unchanged)
     conditions = tqdm(list(product(CORRUPTIONS, STRENGTHS)), desc="robustness", unit="corruption", disable=None)
-    found = {condition: accuracy(corrupted(images, *condition, seed)) for condition in conditions}
+    found = {condition: estimate(right(corrupted(images, *condition, seed))) for condition in conditions}
     by_cue = {"unchanged": unchanged, **{name: right(with_cue(images, name, seed)) for name in CUES}}
     mean = float(np.mean([share for share, _, _ in found.values()]))
     shares = {name: {strength: found[name, strength][0] for strength in STRENGTHS} for name in CORRUPTIONS}
     figures = {"images": count, "clean_accuracy": clean[0], "mean_accuracy": mean, "mean_drop": clean[0] - mean}
     cues = {name: accuracy_of(own) for name, own in by_cue.items()}
-    write_json(files.metrics, {**figures, **shares, "cues": cues})
+    rigid = known_labels(parameters.groups.rigid, split.classes, "groups.rigid")
+    by_turn = {"upright": upright, "turned": answer(map(turned, images))}
+    other_group = taken_for_the_other_group(labels, by_turn, rigid)
+    write_json(files.metrics, {**figures, **shares, "cues": cues, "other_group": other_group})
     columns: list[str] = ["corruption", "strength", "accuracy", "accuracy_ci_low", "accuracy_ci_high"]
     rows = [dict(zip(columns, (*condition, *estimate), strict=True)) for condition, estimate in found.items()]
     write_tsv(files.plots / "conditions.tsv", rows)
     write_tsv(files.plots / "cues.tsv", cue_rows(by_cue, labels, split.classes))
-
-    def answer(pictures: Iterable[np.ndarray]) -> np.ndarray:
-        return answers(model, card, pictures, config.batch_size)
 
     flips = flip_rows(split.images, split.labels, predicted, split.classes, answer, OBJECTS)
     write_tsv(files.plots / "flips.tsv", flips, FLIP_COLUMNS)

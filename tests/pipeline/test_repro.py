@@ -39,7 +39,7 @@ RERUNS = {
         ],
         FROM_SUBSAMPLE,
     ),
-    "groups": (["subsample", "fine_tune", "evaluate"], FROM_SUBSAMPLE),
+    "groups": (["subsample", "fine_tune", "evaluate", "robustness"], FROM_SUBSAMPLE),
     "label_errors": (["label_errors"], ["label_errors", *FROM_FINE_TUNE]),
     "download": (["download"], ["download", *FROM_SUBSAMPLE]),
     "backbone": (["backbone"], ["backbone", *FROM_EMBED]),

@@ -178,6 +178,7 @@ def test_every_stages_figures_make_a_sound_page(arena: Arena) -> None:
         *("What the network looks at", "Clever Hans audit", "The data", "Appendix"),
     ]
     assert "10 nearest neighbours gives a validation accuracy of 70.0 %, a linear probe 79.0 %" in text
+    assert "| rigid | 1.0 % (0.5 to 2.0) | 4.0 % (2.0 to 6.0) |" in text
     assert "stands at +7.0 points, the best of phase 2 at +11.0 points" in text
     assert "resnet18 on CIFAR-10" in text
     assert "40 × 40 pixels" in text  # of the arena's parameters

@@ -17,6 +17,7 @@ from transfer.data.resizing import save_resized
 from transfer.data.splits import load_split
 from transfer.data.stratified import stratified_positions
 from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
+from transfer.evaluation.turned import turned
 from transfer.network.classifier import ModelCard, load_model, save_model
 from transfer.network.images import Images
 from transfer.runtime.errors import DataError, ParameterError, WeightsError
@@ -66,6 +67,17 @@ def test_every_accuracy_is_that_of_the_corrupted_then_upscaled_images(arena):
     assert len(set(found)) > 3  # or the model would be beyond harm, and the test with it
     assert metrics["mean_accuracy"] == pytest.approx(sum(found) / 18)
     assert metrics["mean_drop"] == pytest.approx(metrics["clean_accuracy"] - sum(found) / 18)
+
+
+def test_turned_rigid_things_that_are_taken_for_organic_ones_are_counted(arena):
+    split, chosen = open_resized(arena.file("data/resized/test")), chosen_of(arena, 20)
+    rigid = [CLASSES.index("airplane")]
+    own = chosen[np.isin(split.labels[chosen], rigid)]
+    model, card = load_model(arena.file("models/model.safetensors"), CLASSES)
+    large = np.stack([cv2.resize(turned(each), (40, 40), interpolation=cv2.INTER_CUBIC) for each in split.images[own]])
+    with torch.no_grad():
+        found = model(Images(large, card.preprocessing, torch.device("cpu")).plain(slice(None))).argmax(1).numpy()
+    assert metrics_of(arena)["other_group"]["turned"]["rigid"] == pytest.approx((~np.isin(found, rigid)).mean())
 
 
 def test_the_table_has_every_condition_with_wilsons_interval(arena):

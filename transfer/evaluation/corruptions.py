@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from transfer.evaluation.turned import turned
+
 
 def _rounded(pixels: np.ndarray) -> np.ndarray:
     return np.rint(pixels).clip(0, 255).astype(np.uint8)
@@ -41,9 +43,7 @@ def _contrast(image: np.ndarray, factor: float, _: np.random.Generator) -> np.nd
 
 
 def _rotation(image: np.ndarray, degrees: float, _: np.random.Generator) -> np.ndarray:
-    height, width = image.shape[:2]
-    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
-    return cv2.warpAffine(image, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return turned(image, degrees)
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def corruption_table(evidence: Evidence) -> tuple[list[str], Rows]:
     found = {
         name: values
         for name, values in evidence.metrics.get("robustness", {}).items()
-        if isinstance(values, Mapping) and name != "cues"
+        if isinstance(values, Mapping) and name not in ("cues", "other_group")
     }
     strengths = list(dict.fromkeys(strength for values in found.values() for strength in values))
     rows = [

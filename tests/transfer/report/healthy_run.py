@@ -86,6 +86,10 @@ METRICS: dict[str, Any] = {
     "robustness": {
         **{"images": 1000, "clean_accuracy": 0.91, "mean_accuracy": 0.88, "mean_drop": 0.03},
         "noise": {"mild": 0.90, "medium": 0.87, "strong": 0.85},
+        "other_group": {
+            "upright": {"rigid": 0.01, "rigid_ci_low": 0.005, "rigid_ci_high": 0.02, "organic": 0.02},
+            "turned": {"rigid": 0.04, "rigid_ci_low": 0.02, "rigid_ci_high": 0.06, "organic": 0.03},
+        },
     },
     "explore": {
         "interpolation": {
