@@ -1,12 +1,13 @@
 """From the trained tiny model to answers over HTTP: the evaluation's figures, by the package's own server."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from tests.pipeline.workspace import command, commit, dvc, git, set_parameter
+from tests.pipeline.workspace import command, dvc, git, set_parameter
 from tests.transfer.deployment.server import form, serving
 from transfer.data.splits import load_split
 from transfer.runtime.files import ROOT
@@ -40,7 +41,9 @@ def test_the_test_split_over_http_has_the_evaluations_accuracy(finished: Path, t
     assert right.mean() == metrics["accuracy"]
 
 
-def test_a_revision_answers_as_it_did_whatever_the_workspace_holds(finished: Path, tmp_path: Path) -> None:
+def test_a_tag_an_experiment_and_a_folder_answer_as_they_did_whatever_the_workspace_holds(
+    finished: Path, tmp_path: Path
+) -> None:
     for name in ("commands", "transfer"):  # the workspace has no commands of its own
         if not (finished / name).exists():
             (finished / name).symlink_to(ROOT / name)
@@ -49,12 +52,20 @@ def test_a_revision_answers_as_it_did_whatever_the_workspace_holds(finished: Pat
     git(finished, "tag", "classifier@v1.0.0")
 
     def answers(*arguments: str) -> str:
-        words = ["python", "-m", "commands.predict", str(folder), *arguments]
-        return command(finished, *words).stdout
+        return command(finished, "python", "-m", "commands.predict", str(folder), *arguments).stdout
 
-    before = answers()
-    set_parameter(finished, "evaluate.mirror", False)
-    dvc(finished, "repro", "--quiet")
-    commit(finished, "One view")
-    assert answers() != before
-    assert answers("--rev", "classifier@v1.0.0") == before
+    tagged = answers()
+    dvc(finished, "exp", "run", "--quiet", "--name", "one-view", "-S", "evaluate.mirror=false")
+    viewed_once = answers()
+    assert viewed_once != tagged
+    dvc(finished, "get", ".", PACKAGE, "--rev", "classifier@v1.0.0", "--out", str(tmp_path / "package"))
+    set_parameter(finished, "unknown.known", 0.5)
+    dvc(finished, "repro", "--quiet", "export", "report")
+    assert answers() not in (tagged, viewed_once)
+    assert answers("--rev", "classifier@v1.0.0") == tagged
+    assert answers("--rev", "one-view") == viewed_once
+    assert answers("--package", str(tmp_path / "package")) == tagged
+    dvc(finished, "remote", "add", "--default", "store", str(tmp_path / "store"))
+    dvc(finished, "push", "--quiet", "--all-tags", PACKAGE)
+    shutil.rmtree(finished / ".dvc/cache")
+    assert answers("--rev", "classifier@v1.0.0") == tagged
