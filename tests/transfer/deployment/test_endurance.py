@@ -56,7 +56,8 @@ def ask(server: Server, body: bytes, whole: bool, number: int) -> int:
         with socket.create_connection(("127.0.0.1", server.port)) as leaving:
             leaving.sendall(head.encode() + body)
         return 0
-    status, told = server.ask("/predict", *(form(body, body) if number % 7 == 0 and not whole else (body,)))
+    asked = form(body, body) if number % 7 == 0 and not whole else (body, "image/png")
+    status, told = server.ask("/predict", *asked)
     if whole:
         assert told["answers"][0]["answer"] == "bright"
     elif status != 200:

@@ -75,6 +75,7 @@ def test_chosen_pictures_are_answered_and_explained_and_nobody_else_is_asked(pag
     page.run("document.querySelector('article:last-child button').click()")
     page.wait_until(f"document.querySelector('article:last-child img').src !== '{before}'")
     page.wait_until("document.querySelector('article:last-child img').naturalWidth > 0")
+    assert "Red: where covering" in page.run("document.querySelector('article:last-child').innerText")
     asked = page.run("performance.getEntriesByType('resource').map(each => new URL(each.name).origin)")
     assert set(asked) <= {page.run("location.origin"), "null"}
     assert [line for line in page.log if "415" not in line] == []  # a refused picture is noted by the browser itself
