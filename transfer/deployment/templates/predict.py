@@ -16,7 +16,7 @@ ABOUT = json.loads((HERE / "package.json").read_text(encoding="utf-8"))
 ENLARGE = getattr(cv2, f"INTER_{ABOUT['preparation']['interpolation'].upper()}")
 # By a file's first bytes what follows all its pixels, and what they begin with.
 ENDS = {b"\xff\xd8": (b"\xff\xd9", b"\xff\xda"), b"\x89P": (b"IEND", b"IDAT")}
-cv2.utils.logging.setLogLevel(0)
+(cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2).setLogLevel(0)  # OpenCV 5, and 4
 
 
 def decode(encoded: bytes) -> np.ndarray:
@@ -24,10 +24,10 @@ def decode(encoded: bytes) -> np.ndarray:
     end, start = ENDS.get(encoded[:2], (b"", b""))
     if end and encoded.rfind(end) <= encoded.rfind(start):
         raise ValueError("damaged, its end is missing")  # which older versions of OpenCV fill with grey
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB) if encoded else None
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     if image is None:
         raise ValueError("not an image that can be read")
-    return image
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def to(image: np.ndarray, height: int, width: int) -> np.ndarray:
