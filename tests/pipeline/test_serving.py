@@ -13,6 +13,7 @@ from transfer.data.splits import load_split
 from transfer.runtime.files import ROOT
 
 PACKAGE = "models/classifier"
+PREDICT = ("python", "-m", "commands.predict")
 
 
 def written(finished: Path, folder: Path) -> list[Path]:
@@ -52,7 +53,7 @@ def test_a_tag_an_experiment_and_a_folder_answer_as_they_did_whatever_the_worksp
     git(finished, "tag", "classifier@v1.0.0")
 
     def answers(*arguments: str) -> str:
-        return command(finished, "python", "-m", "commands.predict", str(folder), *arguments).stdout
+        return command(finished, *PREDICT, str(folder), *arguments).stdout
 
     tagged = answers()
     dvc(finished, "exp", "run", "--quiet", "--name", "one-view", "-S", "evaluate.mirror=false")
@@ -65,7 +66,10 @@ def test_a_tag_an_experiment_and_a_folder_answer_as_they_did_whatever_the_worksp
     assert answers("--rev", "classifier@v1.0.0") == tagged
     assert answers("--rev", "one-view") == viewed_once
     assert answers("--package", str(tmp_path / "package")) == tagged
-    dvc(finished, "remote", "add", "--default", "store", str(tmp_path / "store"))
-    dvc(finished, "push", "--quiet", "--all-tags", PACKAGE)
     shutil.rmtree(finished / ".dvc/cache")
-    assert answers("--rev", "classifier@v1.0.0") == tagged
+    lost = command(finished, *PREDICT, str(folder), "--rev", "classifier@v1.0.0", check=False)
+    assert lost.returncode == 1
+    assert lost.stderr.startswith(
+        "error: models/classifier of classifier@v1.0.0: neither in DVC's cache nor in a remote"
+    )
+    assert len(lost.stderr.splitlines()) == 1
