@@ -20,7 +20,7 @@ COPY transfer/evaluation transfer/evaluation
 COPY transfer/deployment transfer/deployment
 COPY models/classifier/package.json models/classifier/reference.npz models/classifier/model.onnx models/classifier/README.md package/
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-USER classifier
+USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]

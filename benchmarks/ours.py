@@ -37,6 +37,7 @@ PATHS = {  # of dvc.yaml, each of which may be moved
     "backbone": "models/backbone.safetensors",
     "head": "models/head.safetensors",
     "model": "models/model.safetensors",
+    "unknown": "models/unknown.npz",
     "metrics": "metrics",
 }
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from dvc.repo import Repo
+from dvc_data.index import DataIndexDirError
 from tqdm import tqdm
 
 from commands.entry_point import exit_with
@@ -166,7 +167,13 @@ def fetched_package(revision: str, keep: Path) -> Path:
     if commit == WORKSPACE:
         return Path(PACKAGE)
     target = keep / "package"
-    Repo.get(".", PACKAGE, out=str(target), rev=commit)
+    try:
+        Repo.get(".", PACKAGE, out=str(target), rev=commit)
+    except DataIndexDirError as error:
+        raise DataError(
+            f"{PACKAGE} of {revision}: neither in DVC's cache nor in a remote that this revision names; "
+            "`dvc push` it where it was made"
+        ) from error
     return target
 
 

@@ -1,17 +1,17 @@
 """The Dockerfile, whose steps are taken here without Docker: what it copies serves, with the packages that it names."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 
-from tests.transfer.deployment.server import picture, serving, write_package
+from tests.alone import alone, with_needed
+from tests.transfer.deployment.server import picture, started, write_package
 from transfer.runtime.files import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
@@ -23,18 +23,16 @@ def copied() -> list[tuple[list[str], str]]:
     return [(words[:-1], words[-1]) for words in lines if not words[0].startswith("--")]
 
 
-def packages() -> set[str]:
-    """The packages that it installs, and all that they need."""
+def packages() -> list[str]:
+    """The packages that it installs by name."""
     (named,) = re.findall(r"--constraint \S+\s+(.*)$", DOCKERFILE, re.MULTILINE)
-    found, to_do = set(), named.split()
-    while to_do:
-        name = to_do.pop().lower().replace("_", "-")
-        if name in found:
-            continue
-        found.add(name)
-        needed = [Requirement(text) for text in metadata.requires(name) or ()]
-        to_do += [each.name for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
-    return found
+    return named.split()
+
+
+def words_of(instruction: str) -> list[str]:
+    """What runs, by an instruction whose words are a list."""
+    (listed,) = re.findall(rf"^{instruction} .*?(\[.*\])$", DOCKERFILE, re.MULTILINE)
+    return json.loads(listed)
 
 
 @pytest.fixture
@@ -58,26 +56,26 @@ def application(tmp_path: Path) -> Path:
     return application
 
 
-def test_what_is_copied_serves(application: Path) -> None:
-    with serving(application / "package", where=application) as server:
+def test_what_is_copied_serves_with_what_is_installed_and_nothing_else(application: Path, tmp_path: Path) -> None:
+    python, variables = alone(tmp_path / "packages", *packages())
+    program, *entry = words_of("ENTRYPOINT")
+    assert program == "python"
+    with started([*python, *entry], application, variables) as server:
         assert server.ask("/predict", picture(255))[1]["answers"][0]["answer"] == "bright"
+        _, code = words_of("HEALTHCHECK")[1:]
+        for port, healthy in ((server.port, True), (1, False)):
+            asked = [sys.executable, "-c", code.replace(":8000/", f":{port}/")]
+            assert (subprocess.run(asked, capture_output=True, check=False).returncode == 0) == healthy
 
 
-def test_every_package_that_serving_imports_is_installed(application: Path) -> None:
-    code = "import sys, commands.serve; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=application, capture_output=True, text=True, check=True)
-    owners = metadata.packages_distributions()
-    imported = {name.lower().replace("_", "-") for module in done.stdout.split() for name in owners.get(module, ())}
-    optional = {"orjson", "setuptools"}  # of other packages here, taken where they are
-    assert {"fastapi", "onnxruntime"} <= imported
-    assert imported - packages() - optional == set()
-    assert not packages() & {"torch", "scipy", "dvc"}
+def test_it_installs_nothing_to_train_with() -> None:
+    assert not with_needed(*packages()) & {"torch", "scipy", "dvc", "scikit-learn"}
 
 
 def test_it_has_two_stages_and_no_root() -> None:
     froms = re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE)
     assert len(froms) == 2
-    assert DOCKERFILE.index("\nUSER classifier") < DOCKERFILE.index("\nENTRYPOINT")
+    assert DOCKERFILE.index("\nUSER 10001") < DOCKERFILE.index("\nENTRYPOINT")
     assert "\nADD " not in DOCKERFILE
 
 

@@ -1,17 +1,19 @@
 """From the trained tiny model to answers over HTTP: the evaluation's figures, by the package's own server."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from tests.pipeline.workspace import command, commit, dvc, git, set_parameter
+from tests.pipeline.workspace import command, dvc, git, set_parameter
 from tests.transfer.deployment.server import form, serving
 from transfer.data.splits import load_split
 from transfer.runtime.files import ROOT
 
 PACKAGE = "models/classifier"
+PREDICT = ("python", "-m", "commands.predict")
 
 
 def written(finished: Path, folder: Path) -> list[Path]:
@@ -40,7 +42,9 @@ def test_the_test_split_over_http_has_the_evaluations_accuracy(finished: Path, t
     assert right.mean() == metrics["accuracy"]
 
 
-def test_a_revision_answers_as_it_did_whatever_the_workspace_holds(finished: Path, tmp_path: Path) -> None:
+def test_a_tag_an_experiment_and_a_folder_answer_as_they_did_whatever_the_workspace_holds(
+    finished: Path, tmp_path: Path
+) -> None:
     for name in ("commands", "transfer"):  # the workspace has no commands of its own
         if not (finished / name).exists():
             (finished / name).symlink_to(ROOT / name)
@@ -49,12 +53,23 @@ def test_a_revision_answers_as_it_did_whatever_the_workspace_holds(finished: Pat
     git(finished, "tag", "classifier@v1.0.0")
 
     def answers(*arguments: str) -> str:
-        words = ["python", "-m", "commands.predict", str(folder), *arguments]
-        return command(finished, *words).stdout
+        return command(finished, *PREDICT, str(folder), *arguments).stdout
 
-    before = answers()
-    set_parameter(finished, "evaluate.mirror", False)
-    dvc(finished, "repro", "--quiet")
-    commit(finished, "One view")
-    assert answers() != before
-    assert answers("--rev", "classifier@v1.0.0") == before
+    tagged = answers()
+    dvc(finished, "exp", "run", "--quiet", "--name", "one-view", "-S", "evaluate.mirror=false")
+    viewed_once = answers()
+    assert viewed_once != tagged
+    dvc(finished, "get", ".", PACKAGE, "--rev", "classifier@v1.0.0", "--out", str(tmp_path / "package"))
+    set_parameter(finished, "unknown.known", 0.5)
+    dvc(finished, "repro", "--quiet", "export", "report")
+    assert answers() not in (tagged, viewed_once)
+    assert answers("--rev", "classifier@v1.0.0") == tagged
+    assert answers("--rev", "one-view") == viewed_once
+    assert answers("--package", str(tmp_path / "package")) == tagged
+    shutil.rmtree(finished / ".dvc/cache")
+    lost = command(finished, *PREDICT, str(folder), "--rev", "classifier@v1.0.0", check=False)
+    assert lost.returncode == 1
+    assert lost.stderr.startswith(
+        "error: models/classifier of classifier@v1.0.0: neither in DVC's cache nor in a remote"
+    )
+    assert len(lost.stderr.splitlines()) == 1

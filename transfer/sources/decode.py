@@ -12,6 +12,8 @@ from transfer.runtime.errors import DataError
 # What OpenCV reads, by Pillow's names.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 LARGEST_PIXELS = 150_000_000
+# What Pillow raises for damage; of an AVIF, RuntimeError.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, RuntimeError)
 
 
 class DamagedImageError(DataError):
@@ -51,7 +53,7 @@ def check_whole(encoded: bytes | np.ndarray) -> tuple[int, int]:
         try:
             image.load()
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # of a PNG it is read with the pixels
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
+        except DAMAGE as error:
             raise DamagedImageError(" ".join(str(error).split()) or type(error).__name__) from None
     return (width, height) if turned else (height, width)
 
@@ -66,7 +68,7 @@ def _opened(encoded: bytes | np.ndarray) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
         raise DamagedImageError(f"more than {LARGEST_PIXELS:,} pixels, a decompression bomb") from None
-    except (OSError, SyntaxError, ValueError, EOFError, OverflowError):
+    except DAMAGE:
         raise DamagedImageError("not an image that OpenCV reads") from None
     if image.width * image.height > LARGEST_PIXELS:
         raise DamagedImageError(

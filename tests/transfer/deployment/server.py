@@ -121,12 +121,18 @@ def _content(response: Any) -> Any:
 @contextmanager
 def serving(folder: Path, *options: str, where: Path = ROOT) -> Iterator[Server]:
     """`python -m commands.serve` of a package on a free port, until the end of the block."""
+    with started([sys.executable, "-m", "commands.serve", "--package", str(folder), *options], where) as server:
+        yield server
+
+
+@contextmanager
+def started(words: list[str], where: Path, variables: dict[str, str] | None = None) -> Iterator[Server]:
+    """A command that serves, on a free port, until the end of the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["-m", "commands.serve", "--package", str(folder), "--port", str(port), *options]
     with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would fill, and stop the server
-        process = subprocess.Popen([sys.executable, *words], cwd=where, stderr=said)
+        process = subprocess.Popen([*words, "--port", str(port)], cwd=where, env=variables, stderr=said)
         server = Server(process, port)
         try:
             wait_for(server)

@@ -13,21 +13,21 @@ import onnxruntime
 
 HERE = Path(__file__).resolve().parent
 ABOUT = json.loads((HERE / "package.json").read_text(encoding="utf-8"))
-FLAGS = {
-    "nearest": cv2.INTER_NEAREST,
-    "linear": cv2.INTER_LINEAR,
-    "cubic": cv2.INTER_CUBIC,
-    "lanczos4": cv2.INTER_LANCZOS4,
-    "area": cv2.INTER_AREA,
-}
+ENLARGE = getattr(cv2, f"INTER_{ABOUT['preparation']['interpolation'].upper()}")
+# By a file's first bytes what follows all its pixels, and what they begin with.
+ENDS = {b"\xff\xd8": (b"\xff\xd9", b"\xff\xda"), b"\x89P": (b"IEND", b"IDAT")}
+(cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2).setLogLevel(0)  # OpenCV 5, and 4
 
 
 def decode(encoded: bytes) -> np.ndarray:
     """Pixels (H, W, 3) uint8 RGB, upright."""
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB) if encoded else None
+    end, start = ENDS.get(encoded[:2], (b"", b""))
+    if end and encoded.rfind(end) <= encoded.rfind(start):
+        raise ValueError("damaged, its end is missing")  # which older versions of OpenCV fill with grey
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     if image is None:
         raise ValueError("not an image that can be read")
-    return image
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def to(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -36,7 +36,7 @@ def to(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if less != image.shape[:2]:
         image = cv2.resize(image, less[::-1], interpolation=cv2.INTER_AREA)
     if image.shape[:2] != (height, width):
-        image = cv2.resize(image, (width, height), interpolation=FLAGS[ABOUT["preparation"]["interpolation"]])
+        image = cv2.resize(image, (width, height), interpolation=ENLARGE)
     return image
 
 
@@ -89,7 +89,7 @@ def main(words: list[str]) -> int:
             pixels = prepare(decode(Path(name).read_bytes()))[None]
             probabilities, features = map(np.asarray, network.run(["probabilities", "features"], {"pixels": pixels}))
             print(name, *answer(probabilities[0], features[0], reference), sep="\t")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, cv2.error) as error:
             failed = 1
             print(f"{name}: {error}", file=sys.stderr)
     return failed

@@ -1,0 +1,33 @@
+"""Whatever bytes come, of every format: a picture, or DamagedImageError with one line."""
+
+import cv2
+import numpy as np
+import pytest
+
+from transfer.sources.decode import FORMATS, DamagedImageError, check_whole, decode
+
+ENDINGS = (".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ppm", ".jp2", ".avif")
+DAMAGED_EACH = 150
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_damage_is_refused_or_is_none(ending: str) -> None:
+    assert len(ENDINGS) == len(FORMATS)
+    random = np.random.default_rng(0)
+    whole = cv2.imencode(ending, random.integers(0, 256, (40, 40, 3), np.uint8))[1].tobytes()
+    assert decode(whole).shape == (40, 40, 3)
+    refused = []
+    for number in range(DAMAGED_EACH):
+        body = np.frombuffer(whole, np.uint8).copy()
+        if number % 3 == 0:
+            body = body[: random.integers(len(body))]
+        # The first bytes say what all others mean.
+        for place in random.integers(0, len(body) if number % 2 else min(len(body), 400), 8 if len(body) else 0):
+            body[place] = random.integers(256)
+        try:
+            check_whole(body)
+            assert decode(body).dtype == np.uint8
+        except DamagedImageError as error:
+            refused.append(str(error))
+    assert len(refused) > DAMAGED_EACH / 4
+    assert [reason for reason in refused if "\n" in reason or not reason] == []
