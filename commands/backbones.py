@@ -39,7 +39,7 @@ def run_stage(name: str, folder: Path, **files: Path) -> None:
     """Run a stage with the folder's params.yaml. Raises PipelineError with the stage's own line."""
     options = [str(part) for option, path in files.items() for part in (f"--{option.replace('_', '-')}", path)]
     command = [sys.executable, "-m", f"stages.{name}", "--params", str(folder / "params.yaml"), *options]
-    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         raise PipelineError((done.stderr.strip().splitlines() or [f"{name} failed"])[-1].removeprefix("error: "))
 

@@ -8,11 +8,13 @@ from typing import Never
 
 from dvc.exceptions import DvcException
 
+from transfer.runtime.command import print_any_letter
 from transfer.runtime.errors import PipelineError
 
 
 def exit_with(work: Callable[[], int]) -> Never:
     """Exit with what `work` returns; with 1 and one line if it raises an error of ours, of DVC's or of a file's."""
+    print_any_letter()
     try:
         status = work()
         sys.stdout.flush()

@@ -77,8 +77,8 @@ def failed_runs(root: Path) -> list[Run]:
     failed = []
     for entry in entries:
         command = ["dvc", "queue", "logs", entry.stash_rev]
-        log = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout
-        error = error_line(log) or "no reason in its log"
+        done = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=False)
+        error = error_line(done.stdout) or "no reason in its log"
         failed.append(Run([entry.name or entry.stash_rev[:7]], read_parameters(root, entry.stash_rev), error=error))
     return sorted(failed, key=lambda run: run.names)
 

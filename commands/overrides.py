@@ -1,6 +1,8 @@
 """Recipes, searches and the user's own `-S key=value`: overrides of params.yaml, quoted for `dvc exp run`."""
 
+import difflib
 import re
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import reduce
 from operator import getitem
@@ -38,7 +40,7 @@ def flat(parameters: dict[str, Any], overrides: dict[str, Any], above: str = "")
     for key, value in overrides.items():
         name = f"{above}{key}"
         if key not in parameters:
-            raise ParameterError(f"params.yaml has no parameter {name}")
+            raise unknown_parameter(str(key), parameters, above)
         if not isinstance(parameters[key], dict):
             found[name] = value
         elif isinstance(value, dict):
@@ -46,6 +48,14 @@ def flat(parameters: dict[str, Any], overrides: dict[str, Any], above: str = "")
         else:
             raise ParameterError(f"{name} = {value!r}: is a group of parameters; name one of them")
     return found
+
+
+def unknown_parameter(name: str, parameters: dict[str, Any], above: str = "") -> ParameterError:
+    """The error for a dotted name that a group lacks, with what may have been meant."""
+    names = list(flat(parameters, parameters))
+    meant = [known for known in names if known.endswith(f".{name}")] or difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {above}{meant[0]}?" if meant else ""
+    return ParameterError(f"params.yaml has no parameter {above}{name}{hint}")
 
 
 def merge(parameters: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +70,17 @@ def merge(parameters: dict[str, Any], overrides: dict[str, Any]) -> dict[str, An
 def set_params(values: dict[str, Any]) -> list[str]:
     """Values by dotted name as arguments for `dvc exp run`: ["-S", "train.lr=0.01", ...]."""
     return [part for name, value in values.items() for part in _set_param(name, value)]
+
+
+def users_set_params(given: Sequence[str], parameters: dict[str, Any]) -> list[str]:
+    """A user's `key=value` each, for `dvc exp run`. Raises ParameterError for a name that params.yaml lacks."""
+    for name in (each.partition("=")[0] for each in given):
+        inside: Any = parameters
+        for part in [] if ":" in name or name[:1] in ("+", "~") else re.split(r"[.\[\]]+", name):
+            if isinstance(inside, dict) and part not in inside:
+                raise unknown_parameter(name, parameters)
+            inside = inside[part] if isinstance(inside, dict) else None
+    return [part for each in given for part in quoted_set_param(each)]
 
 
 def quoted_set_param(given: str) -> list[str]:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
-from tqdm import tqdm
 
 from commands.entry_point import exit_with
 from commands.revisions import WORKSPACE, resolve
@@ -25,6 +24,7 @@ from transfer.deployment.predictor import VERDICTS, Predictor, load_predictor
 from transfer.pictures.sheets import RIGHT, WRONG, overlay, percent, picture_sheet
 from transfer.runtime.errors import DataError, DownloadError
 from transfer.runtime.files import whole, write_json
+from transfer.runtime.progress import Progress
 from transfer.sources.decode import DamagedImageError
 from transfer.sources.fetch import fetch
 from transfer.sources.items import IMAGE_ENDINGS
@@ -82,7 +82,7 @@ def _listed(path: Path) -> list[str]:
 
 def predict(predictor: Predictor, names: Sequence[str], pictures: bool = False, heat: bool = False) -> Iterator[Row]:
     """A row per image, in order; with the prepared pixels, and the heat map, if a sheet is to show them."""
-    progress = tqdm(total=len(names), desc="predict", unit="image", disable=None)
+    progress = Progress(total=len(names), desc="predict", unit="image")
     with tempfile.TemporaryDirectory() as keep, progress:
         for start in range(0, len(names), BATCH):
             batch = names[start : start + BATCH]

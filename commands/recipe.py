@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from commands.entry_point import exit_with
-from commands.overrides import flat, quoted_set_param, read_recipe, recipe_names
+from commands.overrides import flat, read_recipe, recipe_names, users_set_params
 from commands.revisions import experiments, read
 from commands.summary import SHOWN_STAGES, metrics_table, times_table
 from commands.trials import Trial, add_set_param, start
@@ -32,7 +32,7 @@ def passed_on(set_param: list[str], others: list[str]) -> list[str]:
     """What follows the recipe's own overrides. Raises ParameterError for a change without its -S."""
     if bare := [other for other in others if "=" in other and not other.startswith("-")]:
         raise ParameterError(f'{bare[0]}: each change needs its own -S; in make: ARGS="-S {" -S ".join(bare)}"')
-    return [*(part for given in set_param for part in quoted_set_param(given)), *others]
+    return [*users_set_params(set_param, read_mapping(ROOT / "params.yaml")), *others]
 
 
 def main(recipe: str, more: list[str]) -> int:

@@ -15,7 +15,7 @@ from optuna.trial import TrialState, create_trial
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from commands.entry_point import exit_with
-from commands.overrides import Search, flat, read_search
+from commands.overrides import Search, flat, read_search, unknown_parameter
 from commands.revisions import experiments, read
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.report.evidence import leaves
@@ -106,7 +106,7 @@ def main(root: Path, path: Path, trials: int, jobs: int, more: tuple[str, ...]) 
     parameters = read_mapping(root / "params.yaml")
     values = sweep.values(parameters)
     if unknown := [name for name in sweep.space if name not in flat(parameters, parameters)]:
-        raise ParameterError(f"{path}: params.yaml has no parameter {unknown[0]}")
+        raise ParameterError(f"{path}: {unknown_parameter(unknown[0], parameters)}")
     failed = False
     for first in range(0, trials, jobs):
         batch = range(first, min(first + jobs, trials))

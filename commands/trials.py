@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from commands.overrides import quoted_set_param, set_params
+from commands.overrides import set_params, users_set_params
 from commands.revisions import experiments
+from transfer.runtime.parameters import read_mapping
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def add_set_param(parser: argparse.ArgumentParser, help_text: str) -> None:
 def shared_parameters(arguments: argparse.Namespace) -> tuple[str, ...]:
     """What -S gives to all trials, for `dvc exp run`; shares the cores between those that run at the same time."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // arguments.jobs, 1)))
-    return tuple(part for given in arguments.set_param for part in quoted_set_param(given))
+    return tuple(users_set_params(arguments.set_param, read_mapping(Path("params.yaml"))))
 
 
 def start(root: Path, trial: Trial, output: IO[str] | None = None) -> subprocess.Popen[bytes]:

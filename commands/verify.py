@@ -8,10 +8,9 @@ one of another run, as after `git checkout` without `dvc checkout`.
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 from commands.cached_outputs import LOCK, cache_folder, digest_of, parse_lock, recorded_files
 from commands.entry_point import exit_with
+from transfer.runtime.progress import Progress
 
 MEND = "delete it, then dvc pull or dvc repro"
 
@@ -25,7 +24,7 @@ def main(root: Path) -> int:
     cached = sorted(path for path in cache.glob("[0-9a-f][0-9a-f]/*") if path.is_file())
     present = [path for path in recorded if (root / path).exists()]
     damaged, other, contents = [], [], set()
-    with tqdm(total=len(cached) + len(present), unit="file", disable=None, leave=False) as progress:
+    with Progress(total=len(cached) + len(present), unit="file", leave=False) as progress:
         for path in cached:
             name = path.parent.name + path.name
             if digest_of(path) == name.removesuffix(".dir"):

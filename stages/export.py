@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field
-from tqdm import tqdm
 
 from transfer.data.preparation import Preparation
 from transfer.data.resize import open_resized
@@ -25,6 +24,7 @@ from transfer.runtime.command import run
 from transfer.runtime.errors import DataError, ExportError
 from transfer.runtime.files import open_arrays, sha256_of, whole, write_json
 from transfer.runtime.parameters import Group
+from transfer.runtime.progress import Progress
 
 PREDICT = Path(export.__file__).with_name("templates") / "predict.py"
 
@@ -46,7 +46,7 @@ class Parameters(Group):
 def batches(pixels: np.ndarray, batch_size: int | None, label: str) -> Iterator[np.ndarray]:
     size = batch_size_for(batch_size, pixels.shape[1], torch.device("cpu"))
     starts = range(0, len(pixels), size)
-    return (np.ascontiguousarray(pixels[at : at + size]) for at in tqdm(starts, desc=label, unit="batch", disable=None))
+    return (np.ascontiguousarray(pixels[at : at + size]) for at in Progress(starts, desc=label, unit="batch"))
 
 
 def write_formats(folder: Path, program: Program, files: Namespace, parameters: Parameters) -> dict[str, str]:

@@ -6,7 +6,6 @@ from itertools import product
 
 import numpy as np
 from pydantic import Field
-from tqdm import tqdm
 
 from transfer.data.classes import known_labels
 from transfer.data.resize import open_resized
@@ -24,6 +23,7 @@ from transfer.pictures.corruptions import Estimate, corruption_chart
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import open_arrays, write_json, write_tsv
 from transfer.runtime.parameters import Group
+from transfer.runtime.progress import Progress
 
 OBJECTS = (0.05, 0.65, 0.5)  # least and most share of the image, agreement of masks: as in the audit
 
@@ -70,7 +70,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     upright = answer(images)
     unchanged = upright == labels
     clean = estimate(unchanged)
-    conditions = tqdm(list(product(CORRUPTIONS, STRENGTHS)), desc="robustness", unit="corruption", disable=None)
+    conditions = Progress(list(product(CORRUPTIONS, STRENGTHS)), desc="robustness", unit="corruption")
     found = {condition: estimate(right(corrupted(images, *condition, seed))) for condition in conditions}
     by_cue = {"unchanged": unchanged, **{name: right(with_cue(images, name, seed)) for name in CUES}}
     mean = float(np.mean([share for share, _, _ in found.values()]))

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field
-from tqdm import tqdm
 
 from transfer.data.preparation import Preparation
 from transfer.data.resize import open_resized, resized
@@ -27,6 +26,7 @@ from transfer.network.classifier import load_card
 from transfer.network.program import load_program
 from transfer.runtime.files import write_arrays, write_json, write_tsv
 from transfer.runtime.parameters import Group
+from transfer.runtime.progress import Progress
 
 
 class Unknown(Group):
@@ -57,7 +57,7 @@ class Model:
         device, probabilities, features = best_device(), [], []
         size = batch_size_for(self.batch_size, pixels.shape[1], device)
         with autocast(device, self.card.precision), fitting_in_memory(size, f"{label} images"):
-            for start in tqdm(range(0, len(pixels), size), desc=label, unit="batch", disable=None):
+            for start in Progress(range(0, len(pixels), size), desc=label, unit="batch"):
                 batch = torch.from_numpy(pixels[start : start + size]).to(device)
                 chances, found = self.program(batch)
                 probabilities.append(chances.double().cpu().numpy())

@@ -2,9 +2,13 @@
 
 import shutil
 import subprocess
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from transfer.runtime.files import ROOT
 
@@ -42,6 +46,20 @@ def test_what_lies_elsewhere_is_not_committed_as_a_link(repository: Path, tmp_pa
     (repository / name).symlink_to(tmp_path / "large disk")
     git(repository, "add", "--all")
     assert git(repository, "ls-files").split() == [".gitattributes", ".gitignore"]
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """Those that are one name to a disk that knows no case (macOS, Windows) or another form of accents (macOS)."""
+    of = Counter(unicodedata.normalize("NFD", name).casefold() for name in set(names))
+    return [name for name in names if of[unicodedata.normalize("NFD", name).casefold()] > 1]
+
+
+def test_no_two_files_or_outputs_have_names_that_a_disk_without_case_takes_for_one() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
+    options = [word for stage in stages for word in stage["cmd"].split() if "/" in word]
+    files = git(ROOT, "ls-files", "-z").split("\0")
+    assert alike([*files, *options]) == []
+    assert alike(["metrics/Cat.tsv", "metrics/cat.tsv", "metrics/dog.tsv"]) == ["metrics/Cat.tsv", "metrics/cat.tsv"]
 
 
 @pytest.mark.parametrize("name", ["data/README.md", "models/README.md"])

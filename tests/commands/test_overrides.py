@@ -1,6 +1,7 @@
 """Whatever a recipe, a search or a user gives arrives unchanged in params.yaml through DVC's own `-S`."""
 
 import math
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +12,7 @@ from dvc.utils.hydra import apply_overrides
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from commands.overrides import flat, merge, quoted_set_param, set_params
+from commands.overrides import flat, merge, quoted_set_param, set_params, users_set_params
 from commands.recipe import passed_on
 from transfer.runtime.errors import ParameterError
 from transfer.runtime.parameters import read_mapping
@@ -113,13 +114,40 @@ def test_overrides_are_laid_over_parameters() -> None:
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        ({"train": {"lrr": 1}}, r"^params\.yaml has no parameter train\.lrr$"),
+        ({"train": {"lrr": 1}}, r"^params\.yaml has no parameter train\.lrr; did you mean train\.lr\?$"),
+        ({"train": {"head": {"hiden": 1}}}, r"parameter train\.head\.hiden; did you mean train\.head\.hidden\?$"),
+        ({"zzz": 1}, r"^params\.yaml has no parameter zzz$"),
         ({"train": {"head": 3}}, r"^train\.head = 3: is a group of parameters"),
     ],
 )
 def test_overrides_of_what_is_not_there_are_refused(overrides: dict, line: str) -> None:
     with pytest.raises(ParameterError, match=line):
         merge(PARAMETERS, overrides)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("train.lrr=1", "train.lr"),
+        ("trian.lr=1", "train.lr"),
+        ("lr=1", "train.lr"),
+        ("head.hidden=[4]", "train.head.hidden"),
+        ("train.head.hiden=[4]", "train.head.hidden"),
+        ("Train.lr=1", "train.lr"),
+        ("sed=1", "seed"),
+    ],
+)
+def test_a_misspelt_name_is_refused_before_dvc_sees_it_with_what_was_meant(given: str, meant: str) -> None:
+    with pytest.raises(ParameterError, match=rf"^params\.yaml has no parameter .*; did you mean {re.escape(meant)}\?$"):
+        users_set_params([given], PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["+train.new=1", "~seed", "other.yaml:x=1", "train.head.hidden[0]=8", "train.weights.cat=2", "train.lr=1,2"],
+)
+def test_what_dvc_takes_is_left_to_it(given: str) -> None:
+    assert users_set_params([given], PARAMETERS) == quoted_set_param(given)
 
 
 def test_a_change_without_its_option_is_refused_with_what_to_type() -> None:

@@ -4,18 +4,24 @@ torch adds up in another order with another number of threads, in training alway
 weights are promised then.
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
-from stages import embed, evaluate, fine_tune, grad_cam, train_head
+from stages import embed, evaluate, fine_tune, grad_cam, label_errors, train_head
 from tests.stages.conftest import FILES, Arena, files_in, outputs_in
 from transfer.data.features import load_features
-from transfer.runtime.files import open_arrays
+from transfer.runtime.files import ROOT, open_arrays
 
+STAGES = (embed, train_head, fine_tune, evaluate, grad_cam)
+MANY = 64  # more than there are cores
 pytestmark = pytest.mark.slow  # five stages, several times
 
 
@@ -38,26 +44,45 @@ def outputs_with(arena: Arena, threads: int, stage: ModuleType, run: str) -> dic
     }
 
 
-@pytest.mark.parametrize("stage", [embed, train_head, fine_tune, evaluate, grad_cam])
-def test_two_threads_give_the_same_bytes_every_time(arena: Arena, stage: ModuleType) -> None:
-    assert outputs_with(arena, 2, stage, "first") == outputs_with(arena, 2, stage, "second")
+@pytest.mark.parametrize(
+    ("threads", "stage"), [*((2, stage) for stage in STAGES), (MANY, train_head), (MANY, evaluate)]
+)
+def test_as_many_threads_give_the_same_bytes_every_time(arena: Arena, threads: int, stage: ModuleType) -> None:
+    assert outputs_with(arena, threads, stage, "first") == outputs_with(arena, threads, stage, "second")
 
 
-def test_one_thread_and_two_give_the_same_features_but_for_rounding(arena: Arena) -> None:
-    for threads in (1, 2):
+@pytest.mark.parametrize("more", [2, MANY])
+def test_one_thread_and_more_give_the_same_features_but_for_rounding(arena: Arena, more: int) -> None:
+    for threads in (1, more):
         outputs_with(arena, threads, embed, str(threads))
     for split in ("train", "val"):
-        one, two = (load_features(arena.file(f"{threads}/data/features/{split}.npz")) for threads in (1, 2))
+        one, two = (load_features(arena.file(f"{threads}/data/features/{split}.npz")) for threads in (1, more))
         np.testing.assert_allclose(one.plain, two.plain, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(one.mirrored, two.mirrored, rtol=1e-4, atol=1e-4)
 
 
-def test_one_thread_and_two_give_the_same_answers(arena: Arena) -> None:
+@pytest.mark.parametrize("more", [2, MANY])
+def test_one_thread_and_more_give_the_same_answers(arena: Arena, more: int) -> None:
     answers = []
-    for threads in (1, 2):
+    for threads in (1, more):
         outputs_with(arena, threads, evaluate, str(threads))
         with open_arrays(arena.file(f"{threads}/data/predictions.npz"), "predicted", "probabilities") as arrays:
             answers.append((arrays["predicted"], arrays["probabilities"]))
     (one, one_probabilities), (two, two_probabilities) = answers
     np.testing.assert_array_equal(one, two)
     np.testing.assert_allclose(one_probabilities, two_probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", ["1", "64"])
+def test_a_stage_of_a_process_with_omp_num_threads_ends(arena: Arena, threads: str) -> None:
+    """scikit-learn and BLAS, too, take their number from it."""
+    parameters = arena.file("params.yaml")
+    parameters.write_text(yaml.safe_dump(arena.parameters, sort_keys=False), encoding="utf-8")
+    files = {**FILES[label_errors], **outputs_in(threads, label_errors)}
+    options = [f"--{option.replace('_', '-')}={arena.file(name)}" for option, name in files.items()]
+    command = [sys.executable, "-m", "stages.label_errors", f"--params={parameters}", *options]
+    variables = {**os.environ, "OMP_NUM_THREADS": threads, "TRANSFER_STATE": str(arena.file("state"))}
+    subprocess.run(command, cwd=ROOT, env=variables, check=True, timeout=300)
+    written, usual = (arena.file(each["suspects"]) for each in (files, FILES[label_errors]))
+    with open_arrays(written, "places") as here, open_arrays(usual, "places") as there:
+        np.testing.assert_array_equal(here["places"], there["places"])

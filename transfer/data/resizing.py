@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from tqdm import tqdm
 
 from transfer.data.resize import LABELS, PIXELS, ROWS, THUMBNAILS, resized
 from transfer.data.splits import Split
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import whole, write_arrays
+from transfer.runtime.progress import Progress
 from transfer.sources.decode import DamagedImageError
 from transfer.sources.images import ImageSet
 
@@ -53,7 +53,7 @@ def resize_to_files(split: ImageSet, size_px: int, interpolation: str, aspect: s
         _npy(folder / PIXELS, (count, size_px, size_px, 3)) as pixels,
         _npy(folder / THUMBNAILS, (count, side, side, 3)) as thumbnails,
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(desc="resize", unit="image", total=count, disable=None) as progress,
+        Progress(desc="resize", unit="image", total=count) as progress,
     ):
         for start in range(0, count, AT_ONCE):
             for large, small in pool.map(both, range(start, min(start + AT_ONCE, count))):

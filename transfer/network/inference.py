@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from transfer.devices.device import batch_size_for, fitting_in_memory
 from transfer.devices.precision import Precision, autocast
 from transfer.devices.processes import is_first, joined, rank, world_size
 from transfer.network.images import Images
+from transfer.runtime.progress import Progress
 
 
 @torch.no_grad()
@@ -33,8 +33,7 @@ def run_over(
     own = starts[rank() :: world_size()]
     with autocast(device, precision), fitting_in_memory(size, f"images of {images.size_px} px"):
         # A process without a batch runs the first one, for the shape of what comes out.
-        hidden = None if is_first() else True
-        for start in tqdm(own or starts[:1], desc=label, unit="batch", disable=hidden, leave=False):
+        for start in Progress(own or starts[:1], desc=label, unit="batch", hidden=not is_first(), leave=False):
             batch = images.plain(slice(start, start + size), mirrored, shift_px)
             outputs.append(module(batch).float())
     return joined(outputs, own, len(images))

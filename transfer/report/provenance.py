@@ -45,4 +45,5 @@ def revision(params: Path, root: Path = ROOT) -> dict[str, str | None]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=True).stdout

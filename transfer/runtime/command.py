@@ -6,6 +6,7 @@ A stage script holds a model of its parameters, a `main(parameters, files)` and 
 import argparse
 import atexit
 import gc
+import io
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ def run(
     `inputs` and `outputs` become required options `--NAME PATH`, given to `main` as paths with
     `params` (the parameter file) and `state` (an ignored folder for what outlives a killed run).
     """
+    print_any_letter()
     module = sys.modules["__main__"]
     name = Path(str(module.__file__)).stem
     groups = ", ".join(parameters.model_fields)
@@ -58,6 +60,12 @@ def run(
     except Exception as error:
         status, message = _told(name, error)
     leave(status, message)
+
+
+def print_any_letter() -> None:
+    """Let what is printed hold any letter, also where the locale's encoding has no place for it, as Latin-1 for 猫."""
+    if isinstance(sys.__stdout__, io.TextIOWrapper):  # colorama, which DVC brings, may stand before it
+        sys.__stdout__.reconfigure(errors="backslashreplace")
 
 
 def leave(status: int, message: str = "") -> Never:

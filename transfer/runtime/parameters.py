@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from transfer.runtime.errors import ParameterError
 
 LONGEST_SHOWN = 200
+RESEMBLES = 0.75  # as trian does train; test_size and val_size do less
 
 
 class Group(BaseModel):
@@ -65,15 +66,16 @@ def check_parameters(model: type[P], content: dict[str, Any]) -> P:
     try:
         return model.model_validate({name: content[name] for name in model.model_fields if name in content})
     except ValidationError as error:
-        raise ParameterError(_one_line(model, error)) from None
+        raise ParameterError(_one_line(model, content, error)) from None
 
 
-def _one_line(model: type[Group], error: ValidationError) -> str:
+def _one_line(model: type[Group], content: dict[str, Any], error: ValidationError) -> str:
     first, *more = error.errors()
     # Members of a union add their own names to the place; parameters are what params.yaml can hold.
     key = " ".join(".".join(str(part) for part in first["loc"]).split())
     if first["type"] == "missing":
-        text = f"{key}: missing; add it to params.yaml"
+        written = _resembling(model, content, first["loc"])
+        text = f"{key}: missing; " + (f"did you write {written[0]} for it?" if written else "add it to params.yaml")
     elif first["type"] == "extra_forbidden":
         close = _close(first["loc"][-1], _group_at(model, first["loc"]))
         text = f"{key} = {_shown(first['input'])}: unknown parameter" + (f"; did you mean {close[0]}?" if close else "")
@@ -92,6 +94,15 @@ def _shown(value: object) -> str:
 
 def _close(key: object, group: type[Group] | None) -> list[str]:
     return difflib.get_close_matches(str(key), group.model_fields, n=1) if group else []
+
+
+def _resembling(model: type[Group], content: Any, place: tuple[int | str, ...]) -> list[str]:
+    """A key beside a missing one that looks like it and that nobody knows."""
+    for part in place[:-1]:
+        content = content.get(part) if isinstance(content, dict) else None
+    group = _group_at(model, place)
+    unknown = [str(key) for key in content or {} if not group or key not in group.model_fields]
+    return difflib.get_close_matches(str(place[-1]), unknown, n=1, cutoff=RESEMBLES)
 
 
 def _group_at(model: type[Group], place: tuple[int | str, ...]) -> type[Group] | None:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from transfer.runtime.errors import ArchiveError
 from transfer.runtime.files import CHUNK_BYTES, whole
+from transfer.runtime.progress import Progress
 from transfer.sources.images import ImageSet, pixel_set
 from transfer.sources.members import Member, open_members
 from transfer.sources.tars import DAMAGED, BoundedStream, open_tar, why
@@ -130,7 +130,7 @@ def _read_tar(path: Path) -> dict[str, bytes]:
         with open_tar(path) as content:
             bounded = BoundedStream(content)
             with tarfile.open(fileobj=bounded, mode="r|") as archive:
-                for member in tqdm(archive, desc="read", unit="file", disable=None, leave=False):
+                for member in Progress(archive, desc="read", unit="file", leave=False):
                     name, plain = member.name.rsplit("/", 1)[-1], member.isreg() and not member.issparse()
                     is_list = name == CLASSES or name in CIFAR_100_LISTS.values()
                     most = LARGEST_CLASS_LIST_BYTES if is_list else LARGEST_MEMBER_BYTES - claimed

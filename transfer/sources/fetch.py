@@ -15,10 +15,9 @@ from types import MappingProxyType
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
-from tqdm import tqdm
-
 from transfer.runtime.errors import DownloadError
 from transfer.runtime.files import CHUNK_BYTES, sync
+from transfer.runtime.progress import Progress
 
 TRIES = 3
 FIRST_WAIT_S = 1.0  # doubled after each failed try
@@ -160,7 +159,7 @@ def _fetch_http(address: str, keep: Path, timeout_s: float) -> Path:
     with (
         response,
         partial.open("ab" if have else "wb") as stream,
-        tqdm(total=total, initial=have, unit="B", unit_scale=True, desc="download", disable=None) as progress,
+        Progress(total=total, initial=have, unit="B", unit_scale=True, desc="download") as progress,
     ):
         while piece := response.read1(CHUNK_BYTES):
             stream.write(piece)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from transfer.runtime.errors import DataError, DownloadError
 from transfer.runtime.files import write_tsv
+from transfer.runtime.progress import Progress
 from transfer.sources.decode import DamagedImageError, check_whole
 from transfer.sources.images import image_writer, thumbnail_side
 
@@ -87,8 +87,8 @@ def write_items(path: Path, listing: Listing, refuse: Refuse | None = None) -> W
     written, rows = Written(), []
 
     def whole_ones() -> Iterator[bytes]:
-        for item, data, size, reason in tqdm(
-            _checked(listing.items), desc="read", unit="image", total=listing.total, disable=None, leave=False
+        for item, data, size, reason in Progress(
+            _checked(listing.items), desc="read", unit="image", total=listing.total, leave=False
         ):
             if reason or data is None:
                 written.damaged.append((item.name, reason))

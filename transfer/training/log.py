@@ -9,7 +9,7 @@ from typing import Any
 from dvclive.live import Live
 
 from transfer.devices.processes import is_first
-from transfer.runtime.files import write_json, write_tsv
+from transfer.runtime.files import NOT_OFFERED, write_json, write_tsv
 from transfer.training.plan import Epoch, Fitted
 
 COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -34,7 +34,12 @@ def live_log(folder: Path, first_epoch: int) -> Iterator[Callable[[Epoch], None]
             for split, values in as_metrics(epoch).items():
                 for name, value in values.items():
                     live.log_metric(f"{split}/{name}", value)
-            live.next_step()
+            try:
+                live.next_step()
+            except OSError as error:
+                if error.errno not in NOT_OFFERED:
+                    raise
+                live.step += 1  # what it could not flush, before it counted on, was a note for VS Code
 
         yield log
 

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from transfer.devices.device import fitting_in_memory
 from transfer.devices.precision import autocast
 from transfer.devices.processes import from_first, gather, is_first, spread
 from transfer.runtime.errors import InterruptedRunError, TrainingError
+from transfer.runtime.progress import Progress
 from transfer.training.hard_examples import shuffled
 from transfer.training.optimization import Schedule
 from transfer.training.plan import Clock, Epoch, Fitted, Plan, Task
@@ -126,8 +126,9 @@ class _Run:
         order = self.order()
         size = min(self.plan.batch_size, self.task.count)
         title = f"{label} {len(self.history) + 1}/{self.plan.epochs}"
-        hidden = None if is_first() else True
-        with tqdm(total=self.steps, initial=self.step_in_epoch, desc=title, disable=hidden, leave=False) as progress:
+        with Progress(
+            total=self.steps, initial=self.step_in_epoch, desc=title, hidden=not is_first(), leave=False
+        ) as progress:
             while self.step_in_epoch < self.steps:
                 start = self.step_in_epoch * size
                 self._train_step(order[start : start + size])

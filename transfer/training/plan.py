@@ -7,9 +7,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from transfer.devices.precision import Precision
+from transfer.runtime.progress import Progress
 from transfer.training.hard_examples import Order
 
 
@@ -91,7 +91,7 @@ class Clock:
         each = (time.monotonic() - self.started) / self.trained
         left, epoch = each * (self.epochs - len(history)), history[-1]
         mark = " (best)" if best == len(history) - 1 else ""
-        tqdm.write(
+        Progress.write(
             f"{self.label}: epoch {len(history)}/{self.epochs}  train {epoch.train_accuracy:.3f}  "
             f"val {epoch.val_accuracy:.3f}{mark}  lr {epoch.lr:.1e}  {each:.0f} s an epoch"
             + (f", about {left / 60:.0f} min left" if left >= 60 else "")

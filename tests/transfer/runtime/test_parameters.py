@@ -60,7 +60,10 @@ def test_keys_of_other_stages_are_left_alone():
         (with_train(lrr=1), r"^train\.lrr = 1: unknown parameter; did you mean lr\?"),
         ({**GOOD, "own": {"x": 1}}, r"^own\.x = 1: unknown parameter$"),
         ({**GOOD, "train": {"hidden": []}}, r"^train\.lr: missing; add it to params\.yaml"),
-        ({"seed": 1}, r"^train: missing"),
+        ({"seed": 1}, r"^train: missing; add it to params\.yaml"),
+        ({"seed": 1, "trian": TRAIN}, r"^train: missing; did you write trian for it\?"),
+        ({**GOOD, "train": {"hidden": [], "lrr": 1}}, r"^train\.lr: missing; did you write lrr for it\?"),
+        ({**GOOD, "train": {"lr": 1, "theirs": 1}}, r"^train\.hidden: missing; add it to params\.yaml"),
         ({**GOOD, "own": {"a\nb": 1}}, r"^own\.a b = 1: unknown parameter"),
         ({**GOOD, "train": 3}, r"^train = 3: "),
         ({**GOOD, "seed": 1.5}, r"^seed = 1\.5: .*integer"),
@@ -189,6 +192,30 @@ def test_a_misspelt_parameter_of_a_shared_group_is_refused():
     with pytest.raises(ParameterError, match=r"^train\.lrr = 1: unknown parameter; did you mean lr\?"):
         check_parameters(fine_tune.Parameters, given)
     assert check_parameters(train_head.Parameters, given).train.deterministic
+
+
+def test_any_parameter_with_two_letters_swapped_is_named_with_what_was_meant():
+    stages = {name: [stage for stage in STAGES if name in stage.Parameters.model_fields] for name in GIVEN}
+    for place in places_in(GIVEN):
+        *above, name = place
+        swapped = name[:-2] + name[-1] + name[-2]
+        if len(name) < 4 or swapped == name:
+            continue
+        group: Any = GIVEN
+        for part in above:
+            group = group[part]
+        wrong = {swapped if key == name else key: value for key, value in group.items()}
+        content = replaced(GIVEN, tuple(above), wrong) if above else wrong
+        lines = [line for stage in stages[place[0]] if (line := refusal(stage, content))]
+        assert any(swapped in line for line in lines), (place, lines)
+
+
+def refusal(stage: Any, content: dict[str, Any]) -> str:
+    try:
+        check_parameters(stage.Parameters, content)
+    except ParameterError as error:
+        return str(error)
+    return ""
 
 
 def test_every_parameter_in_the_file_has_a_comment_above_it_or_its_group():

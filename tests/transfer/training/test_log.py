@@ -1,5 +1,7 @@
 """The log of a training: in any state of git it stops nothing."""
 
+import errno
+import os
 import subprocess
 from pathlib import Path
 
@@ -31,3 +33,18 @@ def test_epochs_are_logged_or_the_reason_is_told(
     logged = (tmp_path / "live/plots/metrics/val/loss.tsv").exists()
     assert logged != ("note: no log of DVCLive" in told)
     assert logged or state == "no commit"
+
+
+def test_every_epoch_is_logged_on_a_disk_that_cannot_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+    with live_log(tmp_path / "live", 1) as log:
+        monkeypatch.setattr(os, "fsync", refuse)
+        for _ in range(3):
+            log(EPOCH)
+    lines = (tmp_path / "live/plots/metrics/val/loss.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["step", "1", "2", "3"]
