@@ -24,7 +24,7 @@ from transfer.runtime.files import write_json
 PHASE_1 = ["resize@train", "resize@val", "embed", "train_head"]
 NO_COUNTERPART = ["label_errors"]  # fine_tune reads what it finds; no peer does the like
 PHASE_2 = ["fine_tune"]
-TEST_SPLIT = ["resize@test", "evaluate"]
+TEST_SPLIT = ["resize@test", "leakage", "evaluate"]
 LOOK_EVERY_S = 0.02
 PATHS = {  # of dvc.yaml, each of which may be moved
     "state": "state",
@@ -33,6 +33,7 @@ PATHS = {  # of dvc.yaml, each of which may be moved
     "resized": "data/resized",
     "features": "data/features",
     "suspects": "data/label_errors.npz",
+    "duplicates": "data/duplicates.npz",
     "predictions": "data/predictions.npz",
     "backbone": "models/backbone.safetensors",
     "head": "models/head.safetensors",

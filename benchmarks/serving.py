@@ -20,7 +20,7 @@ from transfer.runtime.files import write_json
 
 PACKAGES = ("torch", "onnxruntime", "fastapi", "uvicorn", "opencv-python-headless", "pillow", "numpy")
 CLIENTS = (1, 8, 64)
-FORMS_S, LOAD_S = 2, 8
+FORMS_S, LOAD_S = 2, 5
 
 
 def forms_part(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def fetched_package(revision: str, keep: Path) -> Path:
     target = keep / "package"
     try:
         Repo.get(".", PACKAGE, out=str(target), rev=commit)
-    except DataIndexDirError as error:
+    except (DataIndexDirError, FileNotFoundError) as error:  # of the folder, of a file in it
         raise DataError(
             f"{PACKAGE} of {revision}: neither in DVC's cache nor in a remote that this revision names; "
             "`dvc push` it where it was made"
