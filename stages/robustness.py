@@ -71,7 +71,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     unchanged = upright == labels
     clean = estimate(unchanged)
     conditions = Progress(list(product(CORRUPTIONS, STRENGTHS)), desc="robustness", unit="corruption")
-    found = {condition: estimate(right(corrupted(images, *condition, seed))) for condition in conditions}
+    found = {(name, how): estimate(right(corrupted(images, name, how, seed))) for name, how in conditions}
     by_cue = {"unchanged": unchanged, **{name: right(with_cue(images, name, seed)) for name in CUES}}
     mean = float(np.mean([share for share, _, _ in found.values()]))
     shares = {name: {strength: found[name, strength][0] for strength in STRENGTHS} for name in CORRUPTIONS}
