@@ -16,7 +16,7 @@ ABOUT = json.loads((HERE / "package.json").read_text(encoding="utf-8"))
 ENLARGE = getattr(cv2, f"INTER_{ABOUT['preparation']['interpolation'].upper()}")
 # By a file's first bytes what follows all its pixels, and what they begin with.
 ENDS = {b"\xff\xd8": (b"\xff\xd9", b"\xff\xda"), b"\x89P": (b"IEND", b"IDAT")}
-getattr(cv2.utils, "logging", cv2).setLogLevel(0)  # OpenCV 5, and 4
+getattr(cv2.utils, "logging", cv2).setLogLevel(0)  # pyright: ignore[reportAttributeAccessIssue]  OpenCV 5, and 4
 
 
 def decode(encoded: bytes) -> np.ndarray:
