@@ -7,36 +7,31 @@ weights are promised then.
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
-from stages import embed, evaluate, fine_tune, grad_cam, label_errors, train_head
+from stages import embed, evaluate, fine_tune, label_errors, train_head
 from tests.stages.conftest import FILES, Arena, files_in, outputs_in
 from transfer.data.features import load_features
 from transfer.runtime.files import ROOT, open_arrays
 
-STAGES = (embed, train_head, fine_tune, evaluate, grad_cam)
 MANY = 64  # more than there are cores
-pytestmark = pytest.mark.slow  # five stages, several times
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.slow  # a process for each run, or the number would stay with the tests that follow
 
 
 def outputs_with(arena: Arena, threads: int, stage: ModuleType, run: str) -> dict[str, bytes]:
-    """The bytes of all outputs of the stage, written to the folder `run`."""
-    torch.set_num_threads(threads)
+    """The bytes of all outputs of the stage, written to the folder `run` by a process of so many threads."""
+    parameters = arena.file("params.yaml")
+    parameters.write_text(yaml.safe_dump(arena.parameters, sort_keys=False), encoding="utf-8")
     written = outputs_in(run, stage)
-    arena.run(stage, **{**FILES[stage], **written})
+    files = {**FILES[stage], **written}
+    options = [f"--{option.replace('_', '-')}={arena.file(name)}" for option, name in files.items()]
+    command = [sys.executable, "-m", stage.__name__, f"--params={parameters}", *options]
+    variables = {**os.environ, "OMP_NUM_THREADS": str(threads), "TRANSFER_STATE": str(arena.file(f"{run}/state"))}
+    subprocess.run(command, cwd=ROOT, env=variables, check=True, timeout=300)
     return {
         f"{option}/{path}": content
         for option, name in written.items()
@@ -44,9 +39,7 @@ def outputs_with(arena: Arena, threads: int, stage: ModuleType, run: str) -> dic
     }
 
 
-@pytest.mark.parametrize(
-    ("threads", "stage"), [*((2, stage) for stage in STAGES), (MANY, train_head), (MANY, evaluate)]
-)
+@pytest.mark.parametrize(("threads", "stage"), [(2, embed), (2, fine_tune), (MANY, train_head), (MANY, evaluate)])
 def test_as_many_threads_give_the_same_bytes_every_time(arena: Arena, threads: int, stage: ModuleType) -> None:
     assert outputs_with(arena, threads, stage, "first") == outputs_with(arena, threads, stage, "second")
 
@@ -73,16 +66,12 @@ def test_one_thread_and_more_give_the_same_answers(arena: Arena, more: int) -> N
     np.testing.assert_allclose(one_probabilities, two_probabilities, atol=1e-5)
 
 
-@pytest.mark.parametrize("threads", ["1", "64"])
-def test_a_stage_of_a_process_with_omp_num_threads_ends(arena: Arena, threads: str) -> None:
-    """scikit-learn and BLAS, too, take their number from it."""
-    parameters = arena.file("params.yaml")
-    parameters.write_text(yaml.safe_dump(arena.parameters, sort_keys=False), encoding="utf-8")
-    files = {**FILES[label_errors], **outputs_in(threads, label_errors)}
-    options = [f"--{option.replace('_', '-')}={arena.file(name)}" for option, name in files.items()]
-    command = [sys.executable, "-m", "stages.label_errors", f"--params={parameters}", *options]
-    variables = {**os.environ, "OMP_NUM_THREADS": threads, "TRANSFER_STATE": str(arena.file("state"))}
-    subprocess.run(command, cwd=ROOT, env=variables, check=True, timeout=300)
-    written, usual = (arena.file(each["suspects"]) for each in (files, FILES[label_errors]))
-    with open_arrays(written, "places") as here, open_arrays(usual, "places") as there:
+@pytest.mark.parametrize("threads", [1, MANY])
+def test_scikit_learn_and_blas_give_the_same_suspects(arena: Arena, threads: int) -> None:
+    outputs_with(arena, threads, label_errors, "own")
+    written = arena.file(outputs_in("own", label_errors)["suspects"])
+    with (
+        open_arrays(written, "places") as here,
+        open_arrays(arena.file(FILES[label_errors]["suspects"]), "places") as there,
+    ):
         np.testing.assert_array_equal(here["places"], there["places"])
