@@ -95,9 +95,9 @@ def build_schedule(
     """
     steps = max(steps, 1)
     if name == "onecycle":
-        cycle = OneCycleLR(
-            optimizer, peak_rates(optimizer.param_groups), steps, pct_start=warm_up_fraction, cycle_momentum=False
-        )
+        # torch divides by the steps of the rise but the first, which may be none: then the run begins at its peak.
+        rise = warm_up_fraction * (1 - 1e-9) if warm_up_fraction * steps == 1 else warm_up_fraction
+        cycle = OneCycleLR(optimizer, peak_rates(optimizer.param_groups), steps, pct_start=rise, cycle_momentum=False)
         return Schedule(optimizer, cycle)
     if name == "cosine":
         warm_up = min(round(warm_up_fraction * steps), steps - 1)

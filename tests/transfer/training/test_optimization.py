@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transfer.training.optimization import Schedule, ScheduleName, build_schedule
@@ -92,6 +92,9 @@ def test_a_saved_schedule_goes_on_where_it_was(name: ScheduleName, tmp_path: Pat
     steps=st.integers(1, 300),
     warm_up=st.floats(0.01, 0.99),
 )
+@example(name="onecycle", steps=2, warm_up=0.5)
+@example(name="onecycle", steps=10, warm_up=0.1)
+@example(name="onecycle", steps=1, warm_up=0.99)
 def test_any_run_has_rates_between_nothing_and_its_peak_and_ends_lowest(name: ScheduleName, steps: int, warm_up: float):
     found = torch.tensor(rates(*build(name, warm_up, steps), steps))
     peaks = torch.tensor(PEAKS)
