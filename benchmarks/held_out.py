@@ -25,7 +25,7 @@ from stages.unknown import Model
 from transfer.data.preparation import Preparation
 from transfer.data.resize import open_resized
 from transfer.evaluation.neighbours import Rejection, neighbour_distances
-from transfer.evaluation.scores import wilson_interval, with_interval
+from transfer.evaluation.scores import share_of
 from transfer.evaluation.unknown import separation
 from transfer.runtime.errors import ParameterError
 from transfer.runtime.files import open_arrays, whole, write_json
@@ -87,23 +87,19 @@ def figures(pipeline: Pipeline, held_out: ImageSet) -> dict[str, Any]:
     doubts, distances = scores(np.array(test.pixels), "test")
     pixels = np.stack([preparation.from_image(held_out.images[i]) for i in range(len(held_out.labels))])
     unknown_doubts, unknown_distances = scores(pixels, "held out")
-    refused = (unknown_distances > rejection.max_distance) | (1 - unknown_doubts < rejection.min_confidence)
-    refused_known = (distances > rejection.max_distance) | (1 - doubts < rejection.min_confidence)
+    refused = rejection.refuses(1 - unknown_doubts, unknown_distances)
+    refused_known = rejection.refuses(1 - doubts, distances)
     names = np.array(held_out.classes)[held_out.labels]
-    found: dict[str, Any] = {"test images refused": _share("refused", refused_known)}
+    found: dict[str, Any] = {"test images refused": share_of("refused", refused_known)}
     for name in ["all", *sorted(set(names))]:
         chosen = (names == name) | (name == "all")
         found[name] = {
             "images": int(chosen.sum()),
             **separation(distances, unknown_distances[chosen], "distance"),
             **separation(doubts, unknown_doubts[chosen], "confidence"),
-            **_share("refused", refused[chosen]),
+            **share_of("refused", refused[chosen]),
         }
     return found
-
-
-def _share(name: str, chosen: np.ndarray) -> dict[str, float]:
-    return with_interval(name, float(chosen.mean()), wilson_interval(int(chosen.sum()), len(chosen)))
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -72,6 +72,7 @@ def table(points: dict[str, list[Point]]) -> str:
 
 
 def draw(path: Path, points: dict[str, list[Point]]) -> None:
+    plt.rcParams["text.parse_math"] = False  # a line may have a $ in its name
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, found in points.items():
         images, accuracies, lows, highs = zip(*found, strict=True)

@@ -9,7 +9,7 @@ from argparse import Namespace
 import numpy as np
 from pydantic import Field
 
-from transfer.data.classes import known_labels, known_pairs
+from transfer.data.classes import Groups, known_labels, known_pairs
 from transfer.data.resize import open_resized
 from transfer.data.stratified import some_of
 from transfer.devices.device import batch_size_for, best_device
@@ -19,7 +19,7 @@ from transfer.evaluation.answering import Answering
 from transfer.evaluation.calibration import calibration, fit_temperature, scale, selective_figures
 from transfer.evaluation.duplicates import accuracy_without
 from transfer.evaluation.inputs import read_affected
-from transfer.evaluation.scores import group_gap, score, verdict, wilson_interval, with_interval
+from transfer.evaluation.scores import group_gap, score, share_of, verdict
 from transfer.evaluation.tables import write_class_scores, write_confusion, write_hand_overs, write_tables
 from transfer.network.classifier import load_model
 from transfer.network.images import Images
@@ -29,10 +29,6 @@ from transfer.runtime.files import write_arrays, write_json
 from transfer.runtime.parameters import Group
 
 TRAIN_SAMPLE = 1000  # training images whose plain view is scored, to tell how well they were learned
-
-
-class Groups(Group):
-    rigid: tuple[str, ...]
 
 
 class Evaluate(Group):
@@ -84,7 +80,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         "accuracy_single_view": float((views[0].argmax(1) == split.labels).mean()),
         "val_accuracy": float((val_probabilities.argmax(1) == val.labels).mean()),
         "train_images": few,
-        **with_interval("train_accuracy", float(learned.mean()), wilson_interval(int(learned.sum()), few)),
+        **share_of("train_accuracy", learned),
         "mva_met": scores["macro_f1"] >= config.minimum_macro_f1,
         "calibration": calibration(probabilities, split.labels, temperature),
         "risk_coverage": selective_figures(probabilities, split.labels),

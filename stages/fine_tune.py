@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from pydantic import Field
 
-from transfer.data.classes import known_labels
+from transfer.data.classes import Groups, known_labels
 from transfer.data.resize import open_resized
 from transfer.devices.device import best_device, choose_algorithms
 from transfer.devices.launch import run_on_devices
@@ -34,10 +34,6 @@ class Train(SharedGroup):
     batch_size: int = Field(ge=2)
     fine_tune: FineTune
     augment: Augment
-
-
-class Groups(Group):
-    rigid: tuple[str, ...]
 
 
 class Parameters(Group):

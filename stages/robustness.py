@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from pydantic import Field
 
-from transfer.data.classes import known_labels
+from transfer.data.classes import Groups, known_labels
 from transfer.data.resize import open_resized
 from transfer.data.stratified import some_of
 from transfer.devices.device import best_device
@@ -31,10 +31,6 @@ OBJECTS = (0.05, 0.65, 0.5)  # least and most share of the image, agreement of m
 class Robustness(Group):
     images: int = Field(gt=0)
     batch_size: int | None = Field(gt=0)
-
-
-class Groups(Group):
-    rigid: tuple[str, ...]
 
 
 class Parameters(Group):

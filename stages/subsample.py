@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
-from transfer.data.classes import known_labels, known_pairs
+from transfer.data.classes import Groups, known_labels, known_pairs
 from transfer.data.draw import Sizes, draw_splits
 from transfer.data.splits import Split, save_split
 from transfer.runtime.command import run
@@ -36,10 +36,6 @@ class Subsample(Group):
         if self.train_size is not None and self.val_size >= self.train_size:
             raise ValueError(f"val_size must be below train_size, of which it is a part ({self.train_size})")
         return self
-
-
-class Groups(Group):
-    rigid: list[str]
 
 
 class Evaluate(SharedGroup):

@@ -20,7 +20,7 @@ from transfer.devices.precision import autocast
 from transfer.evaluation.answering import read_answering
 from transfer.evaluation.calibration import scale
 from transfer.evaluation.neighbours import Rejection, neighbour_distances, unit
-from transfer.evaluation.scores import wilson_interval, with_interval
+from transfer.evaluation.scores import share_of, wilson_interval, with_interval
 from transfer.evaluation.unknown import UNKNOWN, UnknownSet, confidence_threshold, separation
 from transfer.network.classifier import load_card
 from transfer.network.program import load_program
@@ -114,12 +114,12 @@ def main(parameters: Parameters, files: Namespace) -> None:
     for number, name in enumerate(config.sets):
         images = UNKNOWN[name](known, np.random.default_rng([parameters.seed, number]))
         chances, away = scores(np.stack([preparation.from_image(each) for each in images]), name)
-        refused = (away > rejection.max_distance) | (chances.max(1) < rejection.min_confidence)
+        refused = rejection.refuses(chances.max(1), away)
         sets[name] = {
             "images": len(chances),
             **separation(distances, away, "distance"),
             **separation(-probabilities.max(1), -chances.max(1), "confidence"),
-            **with_interval("refused", float(refused.mean()), wilson_interval(int(refused.sum()), len(refused))),
+            **share_of("refused", refused),
         }
     metrics = {
         "rejection": rejection.model_dump(),

@@ -7,6 +7,13 @@ from typing import Any
 import numpy as np
 
 from transfer.runtime.errors import ParameterError
+from transfer.runtime.parameters import Group
+
+
+class Groups(Group):
+    """The parameters `groups`: the classes of a kind; those that are not listed are organic."""
+
+    rigid: tuple[str, ...]
 
 
 def class_labels(names: Sequence[str], classes: Sequence[str], parameter: str) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from transfer.evaluation.scores import wilson_interval, with_interval
+from transfer.evaluation.scores import share_of
 
 FILTER_SHARE = 1.5 / 32  # standard deviation of the blur that parts low from high frequencies, as a share of the side
 COLOUR_SHARE = 4 / 32  # of the blur that leaves colours and where they are
@@ -76,7 +76,7 @@ def with_cue(images: np.ndarray, name: str, seed: int) -> Iterator[np.ndarray]:
 
 def accuracy_of(right: np.ndarray) -> dict[str, float]:
     """Accuracy of answers (N,) bool with Wilson's interval."""
-    return with_interval("accuracy", float(right.mean()), wilson_interval(int(right.sum()), len(right)))
+    return share_of("accuracy", right)
 
 
 def cue_rows(right: Mapping[str, np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:

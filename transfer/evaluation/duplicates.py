@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from transfer.evaluation.scores import wilson_interval
+from transfer.evaluation.scores import share_of
 
 COMPARED_PX = 32  # the side at which pixels are compared
 THUMBNAIL_PX = 6  # coarse enough that a shift of 2 of 32 pixels changes little
@@ -195,6 +195,5 @@ def accuracy_without(right: np.ndarray, affected: np.ndarray) -> dict[str, float
     figures = {"affected_test_images": int(affected.sum()), "accuracy": float(right.mean())}
     for name, some in (("accuracy_without", right[~affected]), ("accuracy_on_affected", right[affected])):
         if len(some):
-            low, high = wilson_interval(int(some.sum()), len(some))
-            figures |= {name: float(some.mean()), f"{name}_ci_low": low, f"{name}_ci_high": high}
+            figures |= share_of(name, some)
     return figures

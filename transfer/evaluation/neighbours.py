@@ -22,6 +22,10 @@ class Rejection(Group):
     known: float
     neighbours: int = Field(gt=0)
 
+    def refuses(self, confidence: np.ndarray, distances: np.ndarray) -> np.ndarray:
+        """Of each answer (N,) whether it is unsure or to an image that is unlike: (N,) bool."""
+        return (distances > self.max_distance) | (confidence < self.min_confidence)
+
 
 def unit(features: np.ndarray) -> np.ndarray:
     """Features (N, F) scaled to length 1, float32."""

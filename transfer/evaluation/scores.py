@@ -78,6 +78,11 @@ def with_interval(name: str, value: float, interval: tuple[float, float]) -> dic
     return {name: value, f"{name}_ci_low": interval[0], f"{name}_ci_high": interval[1]}
 
 
+def share_of(name: str, chosen: np.ndarray) -> dict[str, float]:
+    """The share of `chosen` (N,) bool that is true, with Wilson's interval."""
+    return with_interval(name, float(chosen.mean()), wilson_interval(int(chosen.sum()), len(chosen)))
+
+
 def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Brier's score (1950), summed over classes: 0 is best, 2 is certainty in a wrong class."""
     return float(np.square(probabilities - np.eye(probabilities.shape[1])[labels]).sum(1).mean())

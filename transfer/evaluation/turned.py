@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from transfer.evaluation.scores import wilson_interval, with_interval
+from transfer.evaluation.scores import share_of
 
 DEGREES = 45.0
 
@@ -33,6 +33,5 @@ def taken_for_the_other_group(
     for name, predicted in answers.items():
         other = np.isin(predicted, rigid) != is_rigid
         for group, own in (("rigid", is_rigid), ("organic", ~is_rigid)):
-            wrong, count = int(other[own].sum()), int(own.sum())
-            found.setdefault(name, {}).update(with_interval(group, wrong / count, wilson_interval(wrong, count)))
+            found.setdefault(name, {}).update(share_of(group, other[own]))
     return found

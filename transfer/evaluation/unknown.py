@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from transfer.evaluation.calibration import risks
-from transfer.evaluation.scores import wilson_interval, with_interval
+from transfer.evaluation.scores import share_of
 
 UnknownSet = Literal["digits", "textures", "noise", "shuffled"]
 NEVER_SURE = 2.0  # a confidence that no answer has
@@ -80,5 +80,5 @@ def separation(known: np.ndarray, unknown: np.ndarray, name: str) -> dict[str, A
     """
     is_unknown = np.repeat([False, True], [len(known), len(unknown)])
     accepted = unknown <= np.quantile(known, ACCEPTED, method="higher")
-    rate = with_interval(f"fpr95_{name}", float(accepted.mean()), wilson_interval(int(accepted.sum()), len(unknown)))
-    return {f"auroc_{name}": float(roc_auc_score(is_unknown, np.concatenate([known, unknown]))), **rate}
+    area = float(roc_auc_score(is_unknown, np.concatenate([known, unknown])))
+    return {f"auroc_{name}": area, **share_of(f"fpr95_{name}", accepted)}
