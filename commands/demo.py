@@ -45,7 +45,7 @@ EXPERIMENT, CHANGE = "mirrored", "evaluate.mirror=true"
 NEXT = (
     f"make compare A=main B={EXPERIMENT}",
     "dvc exp run -S train.lr=0.002 fine_tune",
-    "dvc params diff && dvc metrics diff --targets metrics/fine_tune.json",
+    "dvc params diff && dvc metrics diff",
 )
 
 

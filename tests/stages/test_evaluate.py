@@ -54,6 +54,8 @@ def test_figures_are_those_of_scikit_learn_on_the_saved_predictions(arena):
         assert ours["precision"] == pytest.approx(precision_score(labels == i, predicted == i, zero_division=never))
         assert ours["recall"] == pytest.approx(recall_score(labels == i, predicted == i))
     assert metrics["mva_met"] is (metrics["macro_f1"] >= 0.65)
+    shown = {name: metrics[name] for name in ("accuracy", "macro_f1")} | {"ece": metrics["calibration"]["ece_scaled"]}
+    assert metrics_of(arena, "metrics/headline.json") == shown
 
 
 def test_probabilities_are_the_mean_of_both_views(arena):
