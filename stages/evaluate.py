@@ -89,8 +89,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
         "label_errors": write_label_errors(plots, split, scale(probabilities, temperature)),
     }
     write_json(files.metrics, metrics)
-    headline = {"accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"], "ece": metrics["calibration"]["ece_scaled"]}
-    write_json(files.headline, headline)
+    ece = metrics["calibration"]["ece_scaled"]
+    write_json(files.headline, {"accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"], "ece": ece})
     write_tables(plots, split, views, temperature, expected)
     write_class_scores(plots / "per_class.tsv", scores)
     size = batch_size_for(config.batch_size, split.pixels.shape[1], best_device())

@@ -11,6 +11,7 @@ import pytest
 from tests.pipeline.workspace import commit, copy_workspace, dvc, environment, write_inputs, write_workspace
 
 RECORDER = Path(__file__).with_name("recorder.py")
+KILLER = Path(__file__).with_name("killer.py")
 QUICK = ("test_graph.py", "test_recipes.py")
 
 
@@ -52,6 +53,14 @@ def _set_environment(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch)
             monkeypatch.delenv(name)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def killer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that makes a stage die as $KILL_... say if it is on PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("killer")
+    shutil.copy(KILLER, folder / "sitecustomize.py")
+    return folder
 
 
 @pytest.fixture(scope="session")

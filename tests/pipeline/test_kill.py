@@ -13,7 +13,6 @@ import pytest
 from tests.pipeline.contract import read_declared
 from tests.pipeline.workspace import ROOT, dvc, read_yaml, stages_run, write_yaml
 
-KILLER = Path(__file__).with_name("killer.py")
 STATUSES = {"before": (-9, 137), "inside": (-25, 153), "rename": (-9, 137), "forget": (-9, 137), "term": (143,)}
 STATE = "state.pt"
 RESULTS = {  # of each trainer, in the order in which they are written
@@ -25,14 +24,6 @@ OTHERS = [
     for name, stage in read_yaml(ROOT / "dvc.yaml")["stages"].items()
     if name not in RESULTS
 ]
-
-
-@pytest.fixture(scope="module")
-def killer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that makes a stage die as $KILL_... say if it is on PYTHONPATH."""
-    folder = tmp_path_factory.mktemp("killer")
-    shutil.copy(KILLER, folder / "sitecustomize.py")
-    return folder
 
 
 def files_in(path: Path) -> dict[str, bytes]:

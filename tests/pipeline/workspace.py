@@ -127,7 +127,7 @@ def copy_workspace(source: Path, target: Path) -> Path:
 
 def copy_repository(workspace: Path) -> None:
     """Add to a workspace what else a clone of this repository has for the people who work with it."""
-    for name in ("commands", "experiments", ".github"):
+    for name in ("commands", "experiments", "jobs", ".github"):
         shutil.copytree(ROOT / name, workspace / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     for name in ("Makefile", "pyproject.toml", "uv.lock"):
         shutil.copy2(ROOT / name, workspace / name)

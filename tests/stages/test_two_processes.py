@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,17 +28,21 @@ Begin = Callable[[ModuleType, dict], subprocess.Popen[str]]
 pytestmark = pytest.mark.slow  # it starts ten processes
 
 
+def command_of(arena: Arena, stage: ModuleType, content: dict) -> list[str]:
+    settings = arena.file("two.yaml")
+    settings.write_text(yaml.safe_dump(json.loads(json.dumps(content))))
+    files = {**FILES[stage], **outputs_in("two", stage)}
+    options = [f"--{name.replace('_', '-')}={arena.file(path)}" for name, path in files.items()]
+    return [sys.executable, "-m", stage.__name__, f"--params={settings}", *options]
+
+
 @pytest.fixture
 def begin(arena: Arena) -> Iterator[Begin]:
     """Starts a stage on the arena's files, with its outputs in `two/`."""
     started: list[subprocess.Popen[str]] = []
 
     def start(stage: ModuleType, content: dict) -> subprocess.Popen[str]:
-        settings = arena.file("two.yaml")
-        settings.write_text(yaml.safe_dump(json.loads(json.dumps(content))))
-        files = {**FILES[stage], **outputs_in("two", stage)}
-        options = [f"--{name.replace('_', '-')}={arena.file(path)}" for name, path in files.items()]
-        command = [sys.executable, "-m", stage.__name__, f"--params={settings}", *options]
+        command = command_of(arena, stage, content)
         variables = {"NPROC": "2", "OMP_NUM_THREADS": "1", "TRANSFER_STATE": str(arena.file("two_state"))}
         pipe = subprocess.PIPE
         started.append(
@@ -49,6 +54,32 @@ def begin(arena: Arena) -> Iterator[Begin]:
     for process in started:
         process.terminate()
         process.communicate()
+
+
+@pytest.fixture
+def agents(arena: Arena) -> Iterator[Callable[[dict], list[psutil.Popen]]]:
+    """Starts a fine_tune on the arena's files by two agents of torchrun, as on machines that share a disk."""
+    started: list[psutil.Popen] = []
+
+    def start(content: dict) -> list[psutil.Popen]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        torchrun = ["torch.distributed.run", "--nnodes=1:2", "--max-restarts=3", "--local-addr=127.0.0.1"]
+        meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={address}", "--rdzv-conf=last_call_timeout=20"]
+        stage = command_of(arena, fine_tune, content)[1:]
+        variables = {"OMP_NUM_THREADS": "1", "TRANSFER_STATE": str(arena.file("elastic_state"))}
+        for name in ("here", "there"):
+            with arena.file(f"{name}.log").open("w") as log:
+                command = [sys.executable, "-m", *torchrun, *meeting, *stage]
+                started.append(psutil.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=log, stderr=log))
+        return started
+
+    yield start
+    for agent in started:
+        if agent.is_running():
+            agent.terminate()
+        agent.wait()
 
 
 def parameters(arena: Arena, **changes: object) -> dict:
@@ -109,3 +140,17 @@ def test_sigterm_saves_and_the_next_run_ends_when_a_process_is_killed(arena: Are
     assert (errors, launcher.returncode) == ("error: process 1 of 2 was ended by SIGKILL\n", 137)
     assert not first.is_running()
     assert not [path for path in outputs_in("two", fine_tune).values() if arena.file(path).exists()]
+
+
+def test_when_a_machine_vanishes_the_rest_goes_on_from_the_last_epoch(arena: Arena, agents) -> None:
+    here, there = agents(parameters(arena, epochs=40, patience=0))
+    while not list(arena.file("elastic_state").glob("fine_tune-*/state.pt")):
+        assert here.poll() is None
+        time.sleep(0.1)
+    assert "going on" not in arena.file("here.log").read_text()
+    (worker,) = there.children()
+    for process in (there, worker):
+        process.kill()
+    assert here.wait(timeout=200) == 0
+    assert "fine_tune: going on from epoch " in arena.file("here.log").read_text()
+    assert json.loads(arena.file(outputs_in("two", fine_tune)["metrics"]).read_text())["epochs"] == 40
