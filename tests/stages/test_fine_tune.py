@@ -49,7 +49,10 @@ def test_every_layer_moves(arena):
     assert still == []
 
 
-def test_the_same_inputs_give_the_same_bytes(arena):
+@pytest.mark.parametrize("resident", [True, False])
+def test_the_same_inputs_give_the_same_bytes(arena, monkeypatch, resident: bool):
+    """Also where the images do not fit on the device, and each batch is read from the file."""
+    monkeypatch.setattr("transfer.network.images.fits", lambda _bytes, _device: resident)
     arena.run(fine_tune, **{**FILES[fine_tune], **OUTPUTS})
     assert arena.file("again.safetensors").read_bytes() == arena.file("models/model.safetensors").read_bytes()
     assert arena.file("again.json").read_bytes() == arena.file("metrics/fine_tune.json").read_bytes()

@@ -174,6 +174,6 @@ def explain(
     maps = [np.zeros((0, images.size_px, images.size_px), np.float32)]
     for start in range(0, len(places), batch_size):
         chosen = slice(start, start + batch_size)
-        batch = images.plain(torch.from_numpy(places[chosen]).to(images.pixels.device))
+        batch = images.plain(torch.from_numpy(places[chosen]).to(images.device))
         maps.append(activation_maps(model, layer, batch, targets[chosen], method))
     return np.concatenate(maps)

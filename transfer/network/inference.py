@@ -27,7 +27,7 @@ def run_over(
 
     Processes that work together take turns at the batches, and each gets the outputs of all of them.
     """
-    outputs, device = [], images.pixels.device
+    outputs, device = [], images.device
     size = batch_size_for(batch_size, images.size_px, device)
     starts = range(0, len(images), size)
     own = starts[rank() :: world_size()]

@@ -69,7 +69,8 @@ def augment(
     all, images made at the places `wanted` of the batch. Returns (batch, 3, S, S) float, normalised.
     """
     motion = draw_motion(how, organic, images.size_px).at(wanted)
-    pixels = warp(images.pixels[chosen[wanted]], motion) if how.warps else crop(images.pixels, chosen[wanted], motion)
+    source, places = images.source(chosen[wanted])
+    pixels = warp(source[places], motion) if how.warps else crop(source, places, motion)
     return images.normalised(recolour(pixels.float(), how, len(chosen), wanted))
 
 

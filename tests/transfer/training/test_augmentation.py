@@ -158,6 +158,20 @@ def test_a_seed_gives_the_same_batch_again():
     assert not torch.equal(batch(1), batch(2))
 
 
+@pytest.mark.parametrize("how", [NOTHING, SHIFTED, dataclasses.replace(SHIFTED, rigid=Geometry(20.0, 0.1))])
+def test_images_that_do_not_fit_on_the_device_give_the_same_batches(monkeypatch, how: Augmentation):
+    batches = []
+    for resident in (True, False):
+        monkeypatch.setattr("transfer.network.images.fits", lambda _bytes, _device, fit=resident: fit)
+        images, chosen = Images(noise(COUNT), UNCHANGED, torch.device("cpu")), torch.tensor([4, 0, 4, 2])
+        torch.manual_seed(0)
+        found = [augment(images, chosen, how, torch.tensor([True, False, False, True]))]
+        found += [images.plain(chosen, True, 2), images.plain(slice(1, 3))]
+        batches.append(found)
+    for first, second in zip(*batches, strict=True):
+        assert torch.equal(first, second)
+
+
 def test_mixup_labels_are_the_shares_of_the_images():
     """Image k is the constant k, so that its share of a mixed one can be read off it."""
     images, labels = torch.arange(1.0, 5.0).view(4, 1, 1, 1).expand(4, 3, 8, 8), torch.arange(4)
