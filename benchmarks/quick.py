@@ -31,16 +31,17 @@ SYSTEMS = (OURS, PEER)
 RESIZED_IMAGES = 2_000  # the split again and again: of fewer, the wait for the disk is all
 
 
-def digits(folder: Path) -> list[str]:
-    """The demo's data and weights below `folder`, as assignments for `make_task`."""
-    archive, weights = folder / "digits.tar.gz", folder / "resnet18.pth"
+def digits(folder: Path, architecture: str = "resnet18") -> list[str]:
+    """The demo's data and random weights below `folder`, as assignments for `make_task`."""
+    archive, weights = folder / "digits.tar.gz", folder / f"{architecture}.pth"
     if not archive.exists():
         write_digits(archive)
     if not weights.exists():
-        write_random_weights(weights, "resnet18")
+        write_random_weights(weights, architecture)
     return [
         f"download.url={archive}",
         f"download.sha256={sha256_of(archive)}",
+        f"backbone.name={architecture}",
         f"backbone.url={folder}/",
         "groups.rigid=[]",
         "evaluate.expected_pairs=[]",

@@ -33,7 +33,7 @@ STANDING_STILL = Geometry(0.0, 0.0)
 class Step:
     """What fine_tune does with a batch: `draw` is its data path, `train` all the rest."""
 
-    def __init__(self, settings: Settings, pixels: Path) -> None:
+    def __init__(self, settings: Settings, pixels: Path, deterministic: bool = True) -> None:
         torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
         backbone = load_backbone(Path(settings.weights))
@@ -42,7 +42,7 @@ class Step:
         split = open_resized(pixels)
         self.device = best_device()
         self.precision: Precision = resolve_precision("auto", self.device)
-        choose_algorithms(self.device, deterministic=True)
+        choose_algorithms(self.device, deterministic)
         self.images = Images(split.pixels, backbone.preprocessing, self.device)
         self.labels = torch.from_numpy(split.labels).to(self.device)
         self.model = Classifier(extractor, head).to(self.device).train()

@@ -65,7 +65,7 @@ def main() -> None:
     settings, stopwatch = begin()
     set_seed(settings.seed)
     body = models.get_model(settings.architecture, weights=None)
-    body.load_state_dict(load_file(settings.weights))
+    body.load_state_dict(load_file(settings.weights), strict=False)  # the file has no classifier
     head = nn.Linear(body.fc.in_features, settings.classes)
     body.fc = nn.Identity()
     learn = Learner(

@@ -23,7 +23,7 @@ MEAN, STD = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
 
 def build(settings: Settings) -> tuple[keras.Model, layers.Layer]:
     network = models.get_model(settings.architecture, weights=None)
-    network.load_state_dict(load_file(settings.weights))
+    network.load_state_dict(load_file(settings.weights), strict=False)  # the file has no classifier
     features = network.fc.in_features
     network.fc = nn.Identity()
     base_model = layers.TorchModuleWrapper(network, output_shape=(None, features))

@@ -22,7 +22,7 @@ class TransferLearning(lightning.LightningModule):
         super().__init__()
         self.settings = settings
         self.backbone = models.get_model(settings.architecture, weights=None)
-        self.backbone.load_state_dict(load_file(settings.weights))
+        self.backbone.load_state_dict(load_file(settings.weights), strict=False)  # the file has no classifier
         self.head = nn.Linear(self.backbone.fc.in_features, settings.classes)
         self.backbone.fc = nn.Identity()
 

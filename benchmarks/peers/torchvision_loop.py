@@ -67,7 +67,7 @@ def main() -> None:
     torch.manual_seed(settings.seed)
     data = loaders(settings)
     model = models.get_model(settings.architecture, weights=None)
-    model.load_state_dict(load_file(settings.weights))
+    model.load_state_dict(load_file(settings.weights), strict=False)  # the file has no classifier
     model.requires_grad_(False)
     model.fc = nn.Linear(model.fc.in_features, settings.classes)
 

@@ -188,7 +188,9 @@ class BatchNormOfAll(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         if not self.training or self.running_mean is None or self.running_var is None or self.momentum is None:
             return super().forward(input)
-        var, mean = torch.var_mean(input, (0, 2, 3), correction=0)
+        # As in torch's own, statistics of images in half precision are in float32, and so is what they do to them.
+        images = input.to(torch.promote_types(input.dtype, torch.float32))
+        var, mean = torch.var_mean(images, (0, 2, 3), correction=0)
         means, variances = gather(torch.stack([mean, var])[None]).unbind(1)  # (processes, C) each
         mean = means.mean(0)
         var = (variances + (means - mean).square()).mean(0)
@@ -198,4 +200,5 @@ class BatchNormOfAll(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(var * (count / (count - 1)), self.momentum)
         factor = self.weight * (var + self.eps).rsqrt()
-        return torch.addcmul((self.bias - mean * factor).view(-1, 1, 1), input, factor.view(-1, 1, 1))
+        whole = torch.addcmul((self.bias - mean * factor).view(-1, 1, 1), images, factor.view(-1, 1, 1))
+        return whole.to(input.dtype)

@@ -133,7 +133,7 @@ def outputs(batch_size: int) -> Tensor:
 
 def normalise(inputs: Tensor, wanted: Tensor, steps: int = 2) -> dict[str, Tensor]:
     """What batch normalisation makes of this process's share of images, and of the gradient of `wanted` · outputs."""
-    norm = nn.BatchNorm2d(inputs.shape[1], dtype=inputs.dtype)
+    norm = nn.BatchNorm2d(inputs.shape[1], dtype=torch.promote_types(inputs.dtype, torch.float32))
     with torch.no_grad():
         norm.weight.copy_(torch.linspace(0.5, 2, len(norm.weight)))
         norm.bias.copy_(torch.linspace(-1, 1, len(norm.bias)))
@@ -147,10 +147,11 @@ def normalise(inputs: Tensor, wanted: Tensor, steps: int = 2) -> dict[str, Tenso
     return {"outputs": made.detach(), "gradient": own.grad, **parameters, **norm.state_dict()}  # type: ignore[dict-item]
 
 
-def batch_to_normalise() -> tuple[Tensor, Tensor]:
+def batch_to_normalise(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     drawn = torch.Generator().manual_seed(5)
     inputs = 3 + 2 * torch.randn(8, 6, 5, 5, generator=drawn, dtype=torch.float64)
-    return inputs * torch.arange(1, 9).view(-1, 1, 1, 1), torch.randn(inputs.shape, generator=drawn).double()
+    inputs = inputs * torch.arange(1, 9).view(-1, 1, 1, 1)
+    return inputs.to(dtype), torch.randn(inputs.shape, generator=drawn).to(dtype)
 
 
 def refused(count: int) -> str:
@@ -164,7 +165,7 @@ def refused(count: int) -> str:
 def main(folder: Path) -> None:
     join()
     found: dict[str, Any] = {
-        "normalised": normalise(*batch_to_normalise()),
+        "normalised": {str(dtype): normalise(*batch_to_normalise(dtype)) for dtype in (torch.float64, torch.bfloat16)},
         "share": torch.arange(8)[share(8)],
         "share with the one before": torch.arange(8)[share(8, before=1)],
         "refused": refused(9),
