@@ -46,7 +46,7 @@ def change_stage(workspace: Path, key: str, entry: str, add: bool) -> None:
         ("deps", "data/raw/images.npz", "undeclared read of data/raw/images.npz"),
         ("deps", "transfer/sources", "undeclared module transfer/sources/images.py"),
         ("outs", "data/splits/val.npz", "undeclared write of data/splits/val.npz"),
-        ("metrics", "metrics/subsample.json", "undeclared write of metrics/subsample.json"),
+        ("plots", "metrics/subsample.json", "undeclared write of metrics/subsample.json"),
         ("params", "seed", "undeclared parameter seed"),
     ],
 )

@@ -53,7 +53,7 @@ def fit(
         run.validate_start()
     for epoch in run.history:
         on_epoch(epoch)
-    clock = Clock(label, plan.epochs)
+    clock = Clock(label, plan)
     with StopRequest() as stop:
         while not run.finished():
             for _ in run.rest_of_epoch(label):

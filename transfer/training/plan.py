@@ -82,17 +82,17 @@ class Fitted:
 class Clock:
     """Tells of each epoch in a line that stays, with the time that is left."""
 
-    def __init__(self, label: str, epochs: int) -> None:
-        self.label, self.epochs = label, epochs
+    def __init__(self, label: str, plan: Plan) -> None:
+        self.label, self.plan = label, plan
         self.started, self.trained = time.monotonic(), 0
 
     def tell(self, history: Sequence[Epoch], best: int) -> None:
         self.trained += 1
         each = (time.monotonic() - self.started) / self.trained
-        left, epoch = each * (self.epochs - len(history)), history[-1]
-        mark = " (best)" if best == len(history) - 1 else ""
+        left, epoch = each * (self.plan.epochs - len(history)), history[-1]
+        mark = " (best)" if self.plan.keep == "best" and best == len(history) - 1 else ""
         Progress.write(
-            f"{self.label}: epoch {len(history)}/{self.epochs}  train {epoch.train_accuracy:.3f}  "
+            f"{self.label}: epoch {len(history)}/{self.plan.epochs}  train {epoch.train_accuracy:.3f}  "
             f"val {epoch.val_accuracy:.3f}{mark}  lr {epoch.lr:.1e}  {each:.0f} s an epoch"
             + (f", about {left / 60:.0f} min left" if left >= 60 else "")
         )
