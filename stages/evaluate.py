@@ -5,6 +5,7 @@ look wrong. The validation split gives the temperature that corrects the probabi
 """
 
 from argparse import Namespace
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -46,6 +47,11 @@ class Parameters(Group):
     evaluate: Evaluate
 
 
+def headline(metrics: dict[str, Any]) -> dict[str, float]:
+    """What DVC's own tables show of the test split."""
+    return {name: metrics[name] for name in ("accuracy", "macro_f1")} | {"ece": metrics["calibration"]["ece_scaled"]}
+
+
 def main(parameters: Parameters, files: Namespace) -> None:
     config, plots = parameters.evaluate, files.plots
     train, val, split = (open_resized(files.resized / name) for name in ("train", "val", "test"))
@@ -61,7 +67,6 @@ def main(parameters: Parameters, files: Namespace) -> None:
         return view_probabilities(model, images, config.batch_size, *views, name, card.precision)
 
     sample = some_of(train.labels, TRAIN_SAMPLE, parameters.seed)
-    few = len(sample)
     learned = predict(train.pixels[sample], "train", False, 0.0)[0].argmax(1) == train.labels[sample]
     val_views = predict(val.pixels, "val", config.mirror, config.shift_fraction)
     views = predict(split.pixels, "test", config.mirror, config.shift_fraction)
@@ -79,7 +84,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         **scores,
         "accuracy_single_view": float((views[0].argmax(1) == split.labels).mean()),
         "val_accuracy": float((val_probabilities.argmax(1) == val.labels).mean()),
-        "train_images": few,
+        "train_images": len(sample),
         **share_of("train_accuracy", learned),
         "mva_met": scores["macro_f1"] >= config.minimum_macro_f1,
         "calibration": calibration(probabilities, split.labels, temperature),
@@ -89,8 +94,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         "label_errors": write_label_errors(plots, split, scale(probabilities, temperature)),
     }
     write_json(files.metrics, metrics)
-    ece = metrics["calibration"]["ece_scaled"]
-    write_json(files.headline, {"accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"], "ece": ece})
+    write_json(files.headline, headline(metrics))
     write_tables(plots, split, views, temperature, expected)
     write_class_scores(plots / "per_class.tsv", scores)
     size = batch_size_for(config.batch_size, split.pixels.shape[1], best_device())
