@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.figures import OURS, summarise
-from benchmarks.ours import Pipeline
+from benchmarks.ours import pipeline_for
 from benchmarks.processes import ROOT
 from benchmarks.quick import PEER, digits
 from benchmarks.run import STATE, in_turn, measure, surroundings
@@ -36,18 +36,6 @@ GOALS = {  # for one H200; more is better
 }
 IMAGES, VAL_IMAGES = 1_024, 128
 EVERY_WAY = ("deterministic", "fastest algorithms", "streamed", "compiled", "compiled with CUDA graphs")
-
-
-def prepared(size: Size, architecture: str) -> Path:
-    """A task's settings file, on digits and random weights."""
-    return make_task(STATE, size, digits(STATE / "digits", architecture))
-
-
-def resized(settings: Settings, folder: Path) -> Path:
-    pipeline = Pipeline(folder, Path(settings.params))
-    pipeline.paths["splits"] = str(Path(settings.train).parent)
-    pipeline.run("resize@train")
-    return Path(pipeline.paths["resized"], "train")
 
 
 def train(settings: Settings, pixels: Path, way: str, repeats: int) -> dict[str, float]:
@@ -104,10 +92,13 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{name}: {value:,.2f}{goal}", flush=True)
 
     for size_px in sizes:
-        settings_file = prepared(Size(images, VAL_IMAGES, size_px, batch_size, 10, 5, threads), architecture)
+        size = Size(images, VAL_IMAGES, size_px, batch_size, 10, 5, threads)
+        settings_file = make_task(STATE, size, digits(STATE / "digits", architecture))
         settings = read_settings(settings_file)
         with tempfile.TemporaryDirectory(dir=STATE) as folder:
-            pixels = resized(settings, Path(folder))
+            pipeline = pipeline_for(settings, Path(folder))
+            pipeline.run("resize@train")
+            pixels = Path(pipeline.paths["resized"], "train")
             note(f"answer {size_px} px, images/s", answer(settings, pixels, repeats))
             if size_px == sizes[-1]:
                 ways = {way: train(settings, pixels, way, repeats) for way in EVERY_WAY}

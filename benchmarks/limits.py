@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ours import Pipeline
+from benchmarks.ours import pipeline_for
 from benchmarks.processes import ROOT
 from benchmarks.run import STATE, show, surroundings
 from benchmarks.settings import read_settings
@@ -32,8 +32,7 @@ def prepared(arguments: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
     size = Size(1_024, 100, arguments.size, arguments.batch_size, 1, 1, arguments.threads)
     settings_file = make_task(STATE, size, arguments.set_param)
     settings = read_settings(settings_file)
-    pipeline = Pipeline(folder, Path(settings.params))
-    pipeline.paths["splits"] = str(Path(settings.train).parent)
+    pipeline = pipeline_for(settings, folder)
     done = subprocess.run(pipeline.command("resize@train"), cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DataError(done.stderr.strip().splitlines()[-1])

@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.processes import ROOT
-from benchmarks.settings import read_settings
+from benchmarks.settings import Settings, read_settings
 from transfer.runtime.errors import DataError, PipelineError
 from transfer.runtime.files import write_json
 
@@ -82,6 +82,13 @@ class Pipeline:
         """Accuracy on the validation split after the last epoch of `train_head` or `fine_tune`."""
         with Path(self.paths["metrics"], f"{phase}.tsv").open(encoding="utf-8") as stream:
             return float(list(csv.DictReader(stream, delimiter="\t"))[-1]["val_accuracy"])
+
+
+def pipeline_for(settings: Settings, folder: Path) -> Pipeline:
+    """The pipeline on a task's own splits, with all that it writes below `folder`."""
+    pipeline = Pipeline(folder, Path(settings.params))
+    pipeline.paths["splits"] = str(Path(settings.train).parent)
+    return pipeline
 
 
 class EpochEnds(threading.Thread):

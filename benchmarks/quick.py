@@ -50,7 +50,7 @@ def digits(folder: Path, architecture: str = "resnet18") -> list[str]:
 
 def measure_ratios(arguments: argparse.Namespace) -> dict[str, float]:
     """The ratios by name; each is ours against something else, and more is better."""
-    from benchmarks.ours import Pipeline
+    from benchmarks.ours import pipeline_for
     from benchmarks.resizing import measure_resize
     from benchmarks.step import measure_step
     from transfer.data.splits import load_split
@@ -69,8 +69,7 @@ def measure_ratios(arguments: argparse.Namespace) -> dict[str, float]:
         split = load_split(Path(settings.train))
         images = split.take(np.arange(RESIZED_IMAGES) % len(split.labels))
         resized = measure_resize(images, settings.size_px, "cubic", Path(folder))
-        pipeline = Pipeline(Path(folder), Path(settings.params))
-        pipeline.paths["splits"] = str(Path(settings.train).parent)
+        pipeline = pipeline_for(settings, Path(folder))
         pipeline.run("resize@train")
         step = measure_step(settings, Path(pipeline.paths["resized"], "train"))
     return {

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.ours import Pipeline
+from benchmarks.ours import pipeline_for
 from benchmarks.processes import run_watched
 from benchmarks.settings import read_settings
 from benchmarks.task import Size, make_task
@@ -54,8 +54,7 @@ def measure_size(folder: Path, images: int, size: Size, assignments: list[str]) 
     settings_file = make_task(folder, wanted, assignments)
     settings = read_settings(settings_file)
     with tempfile.TemporaryDirectory(dir=settings_file.parent) as place:
-        pipeline = Pipeline(Path(place), Path(settings.params))
-        pipeline.paths["splits"] = str(Path(settings.train).parent)
+        pipeline = pipeline_for(settings, Path(place))
         resized = run_watched(pipeline.command("resize@train"), settings.threads, look_every_s=LOOK_EVERY_S)
         pixels, result = Path(pipeline.paths["resized"], "train"), Path(place, "result.json")
         command = [sys.executable, "-m", "benchmarks.scaling", str(settings_file), str(pixels), str(result)]

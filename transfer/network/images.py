@@ -48,8 +48,9 @@ class Images:
 
         `shift_px` moves the window down and right, before the mirror; what it uncovers is filled by reflection.
         """
-        every = torch.arange(len(self), device=self.device)
-        pixels, places = self.source(every[chosen])
+        if isinstance(chosen, slice):
+            chosen = torch.arange(*chosen.indices(len(self)), device=self.device)
+        pixels, places = self.source(chosen)
         pixels = pixels[places]
         if shift_px:
             moved = reflect(torch.arange(self.size_px, device=self.device) + shift_px, self.size_px)
