@@ -64,7 +64,8 @@ def agents(arena: Arena) -> Iterator[Callable[[dict], list[psutil.Popen]]]:
     def start(content: dict) -> list[psutil.Popen]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{free.getsockname()[1]}"
+            port = free.getsockname()[1]
+        address = f"127.0.0.1:{port}"
         torchrun = ["torch.distributed.run", "--nnodes=1:2", "--max-restarts=3", "--local-addr=127.0.0.1"]
         meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={address}", "--rdzv-conf=last_call_timeout=20"]
         stage = command_of(arena, fine_tune, content)[1:]
@@ -73,6 +74,9 @@ def agents(arena: Arena) -> Iterator[Callable[[dict], list[psutil.Popen]]]:
             with arena.file(f"{name}.log").open("w") as log:
                 command = [sys.executable, "-m", *torchrun, *meeting, *stage]
                 started.append(psutil.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=log, stderr=log))
+            while not any(end.laddr.port == port for end in started[0].net_connections()):
+                assert started[0].poll() is None  # the one that holds the meeting place has to be the one that stays
+                time.sleep(0.1)
         return started
 
     yield start
