@@ -15,6 +15,7 @@ from commands.revisions import read, resolve
 from transfer.comparison.paired import Comparison, compare_names
 from transfer.report.evidence import read_table
 from transfer.runtime.errors import DataError
+from transfer.runtime.wording import plural
 
 PREDICTIONS = {"test": "metrics/evaluate/confusion.tsv", "val": "metrics/evaluate/val_confusion.tsv"}
 SPLITS = "metrics/subsample.json"
@@ -55,7 +56,8 @@ def main(root: Path, first: str, second: str, split: str) -> int:
     comparison = compare_runs(root, first, second, split)
     print(f"A = {first}, B = {second}, {split} split: {comparison.sentence()}\n")
     print(table(comparison))
-    print(f"\nOf {comparison.images} images, B fixes {comparison.fixed} errors of A and makes {comparison.broken} new.")
+    fixed, images = plural(comparison.fixed, "error"), plural(comparison.images, "image")
+    print(f"\nOf {images}, B fixes {fixed} of A and makes {comparison.broken:,} new.")
     return 0
 
 

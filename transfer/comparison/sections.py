@@ -9,7 +9,8 @@ import numpy as np
 
 from transfer.comparison.changes import MISSING, Changed, SeedSpread, changes, not_run_with, stage_changes
 from transfer.comparison.paired import Comparison, compare_names
-from transfer.report.evidence import Evidence, difference_interval, interval, leaves, percent, plural, points
+from transfer.report.evidence import Evidence, difference_interval, interval, leaves, percent, points
+from transfer.runtime.wording import plural
 
 TEMPLATE = Path(__file__).parent / "templates/change.md.j2"
 OTHER_IMAGES = "the two runs were tested on different images, which cannot be paired"

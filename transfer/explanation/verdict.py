@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from transfer.runtime.wording import number, plural
+
 Word = Literal["confirmed", "refuted", "undecided"]
 
 FEWEST = 30  # images, below which nothing is concluded
@@ -17,11 +19,6 @@ class Verdict(NamedTuple):
 
     word: Word
     why: str
-
-
-def number(value: float, decimals: int) -> str:
-    """With a minus sign that is one, and none before a zero."""
-    return f"{value:z.{decimals}f}".replace("-", "−")
 
 
 def points(share: float) -> str:
@@ -42,7 +39,7 @@ def model_verdict(figures: Mapping[str, Any], max_gap: float, classes: Sequence[
     """
     changed = figures.get("counterfactual", {})
     if (count := changed.get("images", 0)) < FEWEST:
-        return Verdict("undecided", f"an object was found in {count} images, of which nothing can be concluded")
+        return Verdict("undecided", f"an object was found in {plural(count, 'image')}: too few to conclude anything")
     high, low = changed["object_minus_background_ci_high"], changed["object_minus_background_ci_low"]
     within = changed["background_gap_ci_high"] <= max_gap
     word: Word = "refuted" if high < 0 else "confirmed" if low > 0 and within else "undecided"
@@ -71,7 +68,7 @@ def maps_verdict(figures: Mapping[str, Any], max_correlation: float) -> Verdict:
 def faithful(areas: Mapping[str, Any]) -> Verdict:
     """Whether insertion and deletion by the maps beat random maps: both whole intervals above 0, or one below."""
     if (count := areas.get("images", 0)) < FEWEST:
-        return Verdict("undecided", f"{count} images with a map are too few to judge insertion and deletion by")
+        return Verdict("undecided", f"too few images with a map to judge insertion and deletion by: {count}")
     lows, highs = ([areas[f"{kind}_gain_ci_{end}"] for kind in ("insertion", "deletion")] for end in ("low", "high"))
     word: Word = "confirmed" if min(lows) > 0 else "refuted" if min(highs) < 0 else "undecided"
     insertion, deletion = (

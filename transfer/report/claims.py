@@ -63,7 +63,7 @@ def errors_are_not_random(evidence: Evidence) -> Iterator[Claim]:
     errors = int(counts.sum() - counts.trace())
     cells = len(classes) * (len(classes) - 1)
     if len(classes) < 3 or errors < ENOUGH_EXPECTED * cells:
-        yield Claim(claim, "undecided", f"{errors} errors are too few for {cells} kinds of error")
+        yield Claim(claim, "undecided", f"too few errors for {cells} kinds of error: {errors}")
         return
     statistic, freedom, p = errors_chi_square(counts)
     yield Claim(

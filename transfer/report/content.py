@@ -15,7 +15,6 @@ from transfer.report.evidence import (
     interval,
     leaves,
     percent,
-    plural,
     points,
     shown,
     words,
@@ -23,6 +22,7 @@ from transfer.report.evidence import (
 from transfer.report.finding import FEWEST_IMAGES, WELL_CALIBRATED_ECE, command
 from transfer.report.findings import diagnose
 from transfer.report.gate import Gate, leakage_text
+from transfer.runtime.wording import plural
 
 MOST_CONFUSIONS = 10
 NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and numbers

@@ -10,6 +10,7 @@ from typing import Any, Never
 
 from transfer.evaluation.scores import newcombe_interval
 from transfer.runtime.errors import DataError
+from transfer.runtime.wording import number
 
 Row = Mapping[str, str]
 
@@ -110,9 +111,9 @@ def read_figures(text: str) -> dict[str, Any]:
 def read_table(text: str) -> list[dict[str, str]]:
     """Rows of a table (.tsv) by its columns, as a stage wrote it. Raises ValueError if one has other columns."""
     rows = list(csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
-    for number, row in enumerate(rows, 2):
+    for line, row in enumerate(rows, 2):
         if None in row or None in row.values():
-            raise ValueError(f"line {number} has more or fewer cells than the first")
+            raise ValueError(f"line {line} has more or fewer cells than the first")
     return rows
 
 
@@ -132,22 +133,12 @@ def percent(share: float) -> str:
 
 def points(difference: float) -> str:
     """A difference of two shares, in percentage points with its sign: `+6.3 points`."""
-    return f"{_signed(difference, '+')} points"
+    return f"{number(100 * difference, 1, '+')} points"
 
 
 def interval(low: float, high: float) -> str:
     """The ends of a 95 % interval of a share, in percent or percentage points."""
-    return f"95 % interval {_signed(low)} to {_signed(high)}"
-
-
-def _signed(share: float, sign: str = "-") -> str:
-    rounded = round(100 * share, 1) + 0.0  # + 0.0: never a minus before a zero
-    return f"{rounded:{sign}.1f}".replace("-", "−")
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """A count with its noun: `1 test image`, `2,000 test images`."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+    return f"95 % interval {number(100 * low, 1)} to {number(100 * high, 1)}"
 
 
 def difference_interval(share: float, total: int, other: float, other_total: int) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from transfer.report import trust
-from transfer.report.evidence import Evidence, estimate, interval, percent, plural, points
+from transfer.report.evidence import Evidence, estimate, interval, percent, points
 from transfer.report.finding import (
     FEWEST_IMAGES,
     LARGE_CLUSTER,
@@ -15,6 +15,7 @@ from transfer.report.finding import (
     Finding,
 )
 from transfer.report.gate import gate, last_phase
+from transfer.runtime.wording import plural
 
 
 def gate_missed(evidence: Evidence) -> Iterator[Finding]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from transfer.report.evidence import Evidence, interval, percent, plural, points
+from transfer.report.evidence import Evidence, interval, percent, points
 from transfer.report.finding import FRAGILE_DROP, WELL_CALIBRATED_ECE, Finding
 from transfer.report.gate import leakage_text, validation_minus_test
+from transfer.runtime.wording import plural
 
 
 def led_by_surroundings(evidence: Evidence) -> Iterator[Finding]:
