@@ -14,13 +14,14 @@ from transfer.network.backbones import load_backbone
 from transfer.network.classifier import ModelCard, build_classifier, load_head, save_model
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import open_arrays
+from transfer.runtime.kept import fingerprint
 from transfer.runtime.parameters import Group, SharedGroup
 from transfer.training.config import Augment, FineTune
 from transfer.training.log import live_log, write_results
 from transfer.training.loop import fit
 from transfer.training.optimization import build_optimizer, build_schedule, epochs_without_gain, parameter_groups
 from transfer.training.plan import Plan
-from transfer.training.state import SavedState, fingerprint, only_one
+from transfer.training.state import SavedState, only_one
 from transfer.training.task import image_task, on_device
 from transfer.training.unfreezing import Unfreezing
 

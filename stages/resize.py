@@ -5,10 +5,11 @@ from argparse import Namespace
 import numpy as np
 from pydantic import Field
 
-from transfer.data.resize import Aspect, Interpolation
-from transfer.data.resizing import save_resized
+from transfer.data.resize import PIXELS, THUMBNAILS, Aspect, Interpolation
+from transfer.data.resizing import kept_rows, save_resized
 from transfer.data.splits import load_split
 from transfer.runtime.command import run
+from transfer.runtime.kept import fingerprint, keep
 from transfer.runtime.parameters import Group
 
 
@@ -25,7 +26,11 @@ class Parameters(Group):
 def main(parameters: Parameters, files: Namespace) -> None:
     config = parameters.resize
     split = load_split(files.split)
-    save_resized(files.resized, split, config.size_px, config.interpolation, config.aspect)
+    state, made_by = files.state / "resize", f"{fingerprint(parameters)} {split.thumbnail_px}"
+    known = kept_rows(state, made_by)
+    digests = save_resized(files.resized, split, config.size_px, config.interpolation, config.aspect, known)
+    if digests:
+        keep(state / files.resized.name, made_by, digests, [files.resized / name for name in (PIXELS, THUMBNAILS)])
     shorter = split.sizes.min(1)
     if smaller := int((shorter < config.size_px).sum()):
         print(

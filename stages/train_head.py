@@ -17,6 +17,7 @@ from transfer.devices.device import best_device, choose_algorithms
 from transfer.devices.launch import run_on_devices
 from transfer.network.classifier import Head, HeadShape, build_head, save_head
 from transfer.runtime.files import write_tsv
+from transfer.runtime.kept import fingerprint
 from transfer.runtime.parameters import Group, SharedGroup
 from transfer.training.log import live_log, write_results
 from transfer.training.loop import fit
@@ -28,7 +29,7 @@ from transfer.training.optimization import (
     parameter_groups,
 )
 from transfer.training.plan import Plan, Task
-from transfer.training.state import SavedState, fingerprint, only_one, seed_step
+from transfer.training.state import SavedState, only_one, seed_step
 
 INPUTS = ["train", "val"]
 FIRST_EPOCH = 1

@@ -22,21 +22,26 @@ def run_over(
     shift_px: int = 0,
     label: str = "images",
     precision: Precision = "float32",
+    rows: Tensor | None = None,
 ) -> Tensor:
     """Outputs (N, ...) of `module` for all images, mirrored or shifted, float32, in their order, on their device.
+
+    With `rows` (M,) those of these images alone: (M, ...). Each batch is then full, so that an image's outputs do not
+    depend on how many are asked for.
 
     Processes that work together take turns at the batches, and each gets the outputs of all of them.
     """
     outputs, device = [], images.device
     size = batch_size_for(batch_size, images.size_px, device)
-    starts = range(0, len(images), size)
+    count = len(images) if rows is None else len(rows)
+    starts = range(0, count, size)
     own = starts[rank() :: world_size()]
     with autocast(device, precision), fitting_in_memory(size, f"images of {images.size_px} px"):
         # A process without a batch runs the first one, for the shape of what comes out.
         for start in Progress(own or starts[:1], desc=label, unit="batch", hidden=not is_first(), leave=False):
-            batch = images.plain(slice(start, start + size), mirrored, shift_px)
-            outputs.append(module(batch).float())
-    return joined(outputs, own, len(images))
+            chosen = slice(start, start + size) if rows is None else rows[torch.arange(start, start + size) % count]
+            outputs.append(module(images.plain(chosen, mirrored, shift_px)).float()[: count - start])
+    return joined(outputs, own, count)
 
 
 def view_probabilities(

@@ -4,12 +4,10 @@ import hashlib
 import io
 import shutil
 import signal
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,8 @@ import torch
 
 from transfer.devices.processes import is_first
 from transfer.runtime.errors import TrainingError
-from transfer.runtime.files import ROOT, sha256_of, whole
+from transfer.runtime.files import whole
 from transfer.runtime.locks import HeldError, locked
-from transfer.runtime.parameters import Group
 
 STATE_FILE = "state.pt"
 DIGEST_BYTES = 32
@@ -146,13 +143,3 @@ def seed_step(seed: int, step: int) -> None:
     """
     mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9) % (1 << 63)
     torch.manual_seed(mixed)
-
-
-def fingerprint(parameters: Group, inputs: Sequence[Path]) -> str:
-    """A name for all that a result depends on: parameters, input files, torch, this repository's imported code."""
-    total = hashlib.sha256(f"{parameters.model_dump_json()} torch {version('torch')}".encode())
-    code = sorted({Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))})
-    files = [file for path in inputs for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
-    for path in [*files, *(path for path in code if path.is_relative_to(ROOT) and ".venv" not in path.parts)]:
-        total.update(sha256_of(path).encode())
-    return total.hexdigest()[:16]
