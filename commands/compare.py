@@ -54,7 +54,8 @@ def table(comparison: Comparison) -> str:
 
 def main(root: Path, first: str, second: str, split: str) -> int:
     comparison = compare_runs(root, first, second, split)
-    print(f"A = {first}, B = {second}, {split} split: {comparison.sentence()}\n")
+    name = "validation" if split == "val" else split
+    print(f"A = {first}, B = {second}, {name} split: {comparison.sentence()}\n")
     print(table(comparison))
     fixed, images = plural(comparison.fixed, "error"), plural(comparison.images, "image")
     print(f"\nOf {images}, B fixes {fixed} of A and makes {comparison.broken:,} new.")

@@ -87,7 +87,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         "train_images": len(sample),
         **share_of("train_accuracy", learned),
         "mva_met": scores["macro_f1"] >= config.minimum_macro_f1,
-        "calibration": calibration(probabilities, split.labels, temperature),
+        "calibration": calibration(probabilities, split.labels, temperature, parameters.seed),
         "risk_coverage": selective_figures(probabilities, split.labels),
         **({"groups": gap} if gap else {}),
         "duplicates": accuracy_without(predicted == split.labels, affected),

@@ -97,7 +97,8 @@ def answered(probabilities: np.ndarray, labels: np.ndarray, rejection: Rejection
 def main(parameters: Parameters, files: Namespace) -> None:
     config, model = parameters.unknown, Model(files, parameters.unknown.batch_size)
     rejection, reference, figures = choose(model, files, parameters)
-    test, preparation = open_resized(files.test), Preparation.of(open_resized(files.train))
+    test = open_resized(files.test)
+    preparation = Preparation.of(open_resized(files.train), test)
     chosen = some_of(test.labels, config.images, parameters.seed)
     pixels, labels = test.pixels[chosen], test.labels[chosen]
 

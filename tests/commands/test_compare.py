@@ -69,13 +69,15 @@ def test_an_experiment_against_a_branch(repository: Path) -> None:
 def test_the_workspace_against_the_last_commit(repository: Path) -> None:
     done = compare(repository, "HEAD", "workspace")
     assert "accuracy 70.0 → 80.0, +10.0 points" in done.stdout
-    assert "no difference is shown" in compare(repository, "main", "HEAD").stdout
+    assert "McNemar p = 1.000: the same answers" in compare(repository, "main", "HEAD").stdout
 
 
 def test_the_validation_split_has_predictions_of_its_own(repository: Path) -> None:
     done = compare(repository, "main", "idea", "--split", "val")
-    assert done.stdout.splitlines()[0].startswith("A = main, B = idea, val split: accuracy 100.0 → 100.0, +0.0 points")
-    assert done.stdout.splitlines()[0].endswith("no difference is shown")
+    assert done.stdout.splitlines()[0].startswith(
+        "A = main, B = idea, validation split: accuracy 100.0 → 100.0, +0.0 points"
+    )
+    assert done.stdout.splitlines()[0].endswith("the same answers")
     assert "| accuracy | 100.0 | 100.0 | +0.0 |" in done.stdout
 
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score
 
 from transfer.data.classes import confusion_counts
-from transfer.evaluation.scores import DRAWS, f1_of
+from transfer.evaluation.scores import DRAWS, f1_of, paired_difference
 from transfer.report.evidence import interval, points
 from transfer.runtime.errors import DataError
 
@@ -34,7 +33,7 @@ class Comparison:
     """What changed from one model to the other over `images` test images.
 
     `fixed` images are right only after, `broken` ones only before; `p_value` is McNemar's exact test on
-    these two; `recall` holds each class's change.
+    these two; `recall` holds each class's change, `changed` counts the images with another answer.
     """
 
     images: int
@@ -44,15 +43,17 @@ class Comparison:
     broken: int
     p_value: float
     recall: dict[str, Change]
+    changed: int
 
     def sentence(self) -> str:
         """`accuracy 92.1 → 93.4, +1.3 points, 95 % interval 0.7 to 1.9, McNemar p < 0.001: better`."""
         change, p = self.accuracy, "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         better = "better" if change.difference > 0 else "worse"
+        equal = "no difference is shown" if self.changed else "the same answers"
         return (
             f"accuracy {100 * change.before:.1f} → {100 * change.after:.1f}, {points(change.difference)}, "
             f"{interval(change.ci_low, change.ci_high)}, McNemar {p}: "
-            + (better if self.p_value < SIGNIFICANT else "no difference is shown")
+            + (better if self.p_value < SIGNIFICANT else equal)
         )
 
     def rows(self) -> list[list[str]]:
@@ -82,55 +83,47 @@ def compare_names(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> 
 def compare(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes: Sequence[str], seed: int) -> Comparison:
     """Compare two models' predictions (N,) for the same images with labels (N,), all as class indices.
 
-    Intervals are percentiles of a bootstrap over images, which keeps each image's two predictions together;
-    McNemar's test (1947) is the exact binomial one. Raises DataError if the lengths differ.
+    Intervals of accuracy and recall are `paired_difference`'s, that of macro F1 is a bootstrap's over images, which
+    keeps each image's two predictions together; McNemar's test (1947) is the exact binomial one. Raises DataError if
+    the lengths differ.
     """
     if not len(labels) == len(before) == len(after):
         raise DataError(f"predictions for {len(before)} and {len(after)} images of {len(labels)} cannot be paired")
-    count = len(classes)
-    # An image matters only through its label and two predictions, so resampling images is resampling these triples.
-    triples, times = np.unique(np.stack([labels, before, after]), axis=1, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(len(labels), times / len(labels), size=DRAWS)
-    old, new = (_figures(draws, triples[0], predicted, count) for predicted in triples[1:])
-
-    def change(was: float, now: float, differences: np.ndarray) -> Change:
-        low, high = np.nanpercentile(differences, [2.5, 97.5])
-        return Change(float(was), float(now), float(low), float(high))
-
-    fixed = int(((before != labels) & (after == labels)).sum())
-    broken = int(((before == labels) & (after != labels)).sum())
-    present = [label for label in range(count) if (labels == label).any()]
-    f1_before, f1_after = (f1_of(confusion_counts(labels, predicted, count)).mean() for predicted in (before, after))
+    right, then = before == labels, after == labels
+    accuracy = _paired(right, then)
+    fixed, broken = int((then & ~right).sum()), int((right & ~then).sum())
     return Comparison(
         len(labels),
-        change(accuracy_score(labels, before), accuracy_score(labels, after), new.accuracy - old.accuracy),
-        change(f1_before, f1_after, new.macro_f1 - old.macro_f1),
+        accuracy,
+        _macro_f1(labels, before, after, len(classes), seed),
         fixed,
         broken,
         float(binomtest(fixed, fixed + broken).pvalue) if fixed + broken else 1.0,
         {
-            classes[label]: change(
-                (before[labels == label] == label).mean(),
-                (after[labels == label] == label).mean(),
-                new.recall[:, label] - old.recall[:, label],
-            )
-            for label in present
+            name: _paired(right[labels == label], then[labels == label])
+            for label, name in enumerate(classes)
+            if (labels == label).any()
         },
+        int((before != after).sum()),
     )
 
 
-@dataclass(frozen=True)
-class _Figures:
-    accuracy: np.ndarray  # (draws,)
-    macro_f1: np.ndarray  # (draws,)
-    recall: np.ndarray  # (draws, classes), NaN where a draw has no image of the class
+def _paired(before: np.ndarray, after: np.ndarray) -> Change:
+    _, low, high = paired_difference(before, after)
+    return Change(float(before.mean()), float(after.mean()), low, high)
 
 
-def _figures(draws: np.ndarray, labels: np.ndarray, predicted: np.ndarray, classes: int) -> _Figures:
-    """Figures of each draw: `draws` (draws, triples) counts how often each (label, predicted) pair was drawn."""
-    cell = labels * classes + predicted
-    counts = (draws @ (cell[:, None] == np.arange(classes**2))).reshape(-1, classes, classes)
-    hits = counts.diagonal(axis1=1, axis2=2)
-    with np.errstate(invalid="ignore"):
-        recall = hits / counts.sum(2)
-    return _Figures(hits.sum(1) / draws.sum(1), f1_of(counts).mean(1), recall)
+def _macro_f1(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes: int, seed: int) -> Change:
+    # An image matters only through its label and two predictions, so resampling images is resampling these triples.
+    triples, times = np.unique(np.stack([labels, before, after]), axis=1, return_counts=True)
+    draws = np.random.default_rng(seed).multinomial(len(labels), times / len(labels), size=DRAWS)
+    drawn = []
+    for predicted in triples[1:]:
+        cell = triples[0] * classes + predicted
+        counts = (draws @ (cell[:, None] == np.arange(classes**2))).reshape(-1, classes, classes)
+        drawn.append(f1_of(counts).mean(1))
+    low, high = np.percentile(drawn[1] - drawn[0], [2.5, 97.5])
+    if low == high:  # no answer changed: as little is known of it as of accuracy
+        low, high = paired_difference(before == labels, after == labels)[1:]
+    was, now = (float(f1_of(confusion_counts(labels, predicted, classes)).mean()) for predicted in (before, after))
+    return Change(was, now, float(low), float(high))

@@ -13,8 +13,8 @@ from transfer.sources.decode import check_whole, decode
 class Preparation(Group):
     """From an image to the network's pixels.
 
-    `original_px` is the side of the training images. An image with more pixels is first reduced to that, because
-    the network has seen no finer detail.
+    `original_px` is the side of the largest image that it was trained or evaluated on. One that is larger is first
+    reduced to that, because the network has seen no finer detail; any other is treated as the stage `resize` does.
     """
 
     original_px: int = Field(gt=0)
@@ -23,11 +23,12 @@ class Preparation(Group):
     aspect: Aspect
 
     @classmethod
-    def of(cls, train: Resized) -> Self:
-        """That of the training images, of which half are no larger than `original_px`."""
-        parts = {"interpolation": train.interpolation, "aspect": train.aspect, "size_px": train.pixels.shape[1]}
-        shown = _shown(train.sizes.T, train.aspect)
-        return cls.model_validate({"original_px": int(np.median(shown)), **parts})
+    def of(cls, *splits: Resized) -> Self:
+        """The one that leads from each image of these splits to its own pixels."""
+        one = splits[0]
+        largest = max(int(_shown(each.sizes.T, one.aspect).max()) for each in splits)
+        parts = {"interpolation": one.interpolation, "aspect": one.aspect, "size_px": one.pixels.shape[1]}
+        return cls.model_validate({"original_px": largest, **parts})
 
     def from_bytes(self, encoded: bytes) -> np.ndarray:
         """Pixels (size_px, size_px, 3) uint8 RGB of an image file. Raises DamagedImageError with the reason."""

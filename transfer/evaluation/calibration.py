@@ -58,6 +58,19 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     return sum(row["images"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / len(labels)
 
 
+def calibration_by_chance(probabilities: np.ndarray, seed: int, bins: int = BINS, draws: int = 500) -> float:
+    """The calibration error that exact probabilities (N, classes) stay below in 95 of 100 draws of as many labels.
+
+    With few images the error is above zero even so, and no finding (consistency resampling, Bröcker & Smith 2007).
+    """
+    confidence = probabilities.max(1)
+    bin_of = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
+    inside = (bin_of[:, None] == np.arange(bins)).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    surplus = [((rng.random(len(confidence)) < confidence) - confidence) @ inside for _ in range(draws)]
+    return float(np.quantile(np.abs(surplus).sum(1) / len(confidence), 0.95))
+
+
 def reliability(labels: np.ndarray, **views: np.ndarray) -> list[dict[str, Any]]:
     """The rows of a reliability diagram for probabilities (N, classes) by the name of their view."""
     return [{"view": name, **row} for name, seen in views.items() for row in confidence_bins(seen, labels)]
@@ -92,13 +105,18 @@ def risk_coverage(risk: np.ndarray) -> list[dict[str, float]]:
     return [{"coverage": int(count) / len(risk), "risk": float(risk[count - 1])} for count in answered]
 
 
-def calibration(probabilities: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, float]:
-    """How well probabilities (N, classes) are calibrated before and after a temperature is applied."""
+def calibration(probabilities: np.ndarray, labels: np.ndarray, temperature: float, seed: int) -> dict[str, float]:
+    """How well probabilities (N, classes) are calibrated before and after a temperature is applied.
+
+    `ece_by_chance` is what exact probabilities stay below (`calibration_by_chance`).
+    """
     scaled = scale(probabilities, temperature)
     return {
         "temperature": temperature,
         "ece": calibration_error(probabilities, labels),
+        "ece_by_chance": calibration_by_chance(probabilities, seed),
         "ece_scaled": calibration_error(scaled, labels),
+        "ece_scaled_by_chance": calibration_by_chance(scaled, seed),
         "loss_scaled": float(log_loss(labels, scaled, labels=np.arange(scaled.shape[1]))),
         "brier_scaled": brier_score(scaled, labels),
     }

@@ -20,14 +20,16 @@ def pairs(counts: np.ndarray, classes: Sequence[str], expected: Sequence[Sequenc
 
     counts (C, C) of actual and predicted classes, `expected` pairs of labels. Each row has the pair's rank among
     all pairs and its share of all errors with Wilson's interval, empty if there are no errors at all, and for an
-    expected pair a verdict on "more than most pairs": confirmed if the whole interval is above the share of the
-    median pair, refuted if it is below, else undecided.
+    expected pair a verdict on "more than most pairs": confirmed if the whole interval is above that of the median
+    pair, refuted if it is below, else undecided.
     """
     errors = without_hits(counts)
     total = int(errors.sum())
     wanted = {frozenset(pair) for pair in expected}
     both = {(a, b): int(errors[a, b] + errors[b, a]) for a, b in combinations(range(len(classes)), 2)}
-    median = float(np.median(list(both.values()))) / total if total else 0.0
+    middle = int(np.median(list(both.values()))) if total else 0
+    median = middle / total if total else 0.0
+    around = wilson_interval(middle, total) if total else (0.0, 1.0)
     ranked = sorted(both, key=lambda pair: -both[pair])
     rows = []
     for rank, (first, second) in enumerate(ranked, 1):
@@ -48,11 +50,11 @@ def pairs(counts: np.ndarray, classes: Sequence[str], expected: Sequence[Sequenc
                 "share_ci_high": high if total else "",
                 "median_share": median if total else "",
                 "expected": str(is_expected).lower(),
-                "verdict": _verdict(low, high, median) if is_expected else "",
+                "verdict": _verdict(low, high, *around) if is_expected else "",
             }
         )
     return rows
 
 
-def _verdict(low: float, high: float, median: float) -> str:
-    return "confirmed" if low > median else "refuted" if high < median else "undecided"
+def _verdict(low: float, high: float, median_low: float, median_high: float) -> str:
+    return "confirmed" if low > median_high else "refuted" if high < median_low else "undecided"

@@ -64,11 +64,12 @@ def paired_difference(before: np.ndarray, after: np.ndarray) -> tuple[float, flo
     """Share of right answers (N,) bool after, less that before, of the same images, with its 95 % interval.
 
     Clopper and Pearson's of those that changed to right among all that changed, which McNemar's exact test (1947)
-    asks about too.
+    asks about too. If none changed, Wilson's of how many could have, either way.
     """
     fixed, changed = int((after & ~before).sum()), int((after != before).sum())
     if not changed:
-        return 0.0, 0.0, 0.0
+        most = wilson_interval(0, len(before))[1]
+        return 0.0, -most, most
     ends = binomtest(fixed, changed).proportion_ci(CONFIDENCE, method="exact")
     share = changed / len(before)
     return (2 * fixed - changed) / len(before), float(2 * ends.low - 1) * share, float(2 * ends.high - 1) * share

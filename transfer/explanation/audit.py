@@ -152,7 +152,8 @@ def likeness(maps: np.ndarray, others: np.ndarray, seed: int) -> dict[str, float
     """
     values = rank_correlations(maps, others)
     known = values[~np.isnan(values)]
-    return {**mean_with_interval("rank_correlation", known, seed), "constant": 1 - len(known) / len(values)}
+    correlation = mean_with_interval("rank_correlation", known, seed)
+    return {"images": len(values), **correlation, "constant": 1 - len(known) / len(values)}
 
 
 def sanity(
@@ -170,11 +171,15 @@ def right_answers(probabilities: Table, labels: np.ndarray) -> dict[str, np.ndar
 def bootstrap(columns: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int) -> tuple[float, float]:
     """95 % percentile interval of a statistic of column means, resampling rows (N, columns) as a whole.
 
-    `statistic` takes means (..., columns). An end is one of the draws, because some can be infinite.
+    `statistic` takes means (..., columns). An end is one of the draws, because some can be infinite. Of rows that all
+    give the same a bootstrap draws no other: then it is what another kind of row could change by, whose share can be
+    1 - 0.025^(1/N) without any among N (Clopper & Pearson 1934).
     """
     places = np.random.default_rng(seed).integers(0, len(columns), (DRAWS, len(columns)))
     drawn = np.sort(statistic(columns[places].mean(1)))
-    return float(drawn[round(0.025 * DRAWS)]), float(drawn[round(0.975 * DRAWS) - 1])
+    low, high = float(drawn[round(0.025 * DRAWS)]), float(drawn[round(0.975 * DRAWS) - 1])
+    reach = 1 - 0.025 ** (1 / len(columns)) if np.isclose(low, high, atol=1e-9) else 0.0
+    return low - reach, high + reach
 
 
 def mean_with_interval(name: str, values: np.ndarray, seed: int) -> dict[str, float]:
@@ -182,6 +187,7 @@ def mean_with_interval(name: str, values: np.ndarray, seed: int) -> dict[str, fl
     if not values.size:
         return {}
     low, high = bootstrap(values[:, None], lambda means: means[..., 0], seed)
+    low, high = max(low, 0.0 if values.min() >= 0 else -1.0), min(high, 1.0)  # of a share, or of a difference of two
     return {name: float(values.mean()), f"{name}_ci_low": low, f"{name}_ci_high": high}
 
 

@@ -34,25 +34,30 @@ def with_ends(figures: Mapping[str, Any], name: str) -> str:
 def model_verdict(figures: Mapping[str, Any], max_gap: float, classes: Sequence[str]) -> Verdict:
     """Does the model decide by the object? By its answers to changed images alone; no map plays a part.
 
-    Confirmed if the object decides more than its surroundings and these no more than `max_gap`, refuted if they decide
-    more than the object, all by whole intervals.
+    Confirmed if the object decides more than its surroundings, these no more than `max_gap`, and the masks hold the
+    objects (another image's mask gives less); refuted if the surroundings decide more than the object. All by whole
+    intervals.
     """
     changed = figures.get("counterfactual", {})
     if (count := changed.get("images", 0)) < FEWEST:
         return Verdict("undecided", f"an object was found in {plural(count, 'image')}: too few to conclude anything")
     high, low = changed["object_minus_background_ci_high"], changed["object_minus_background_ci_low"]
-    within = changed["background_gap_ci_high"] <= max_gap
-    word: Word = "refuted" if high < 0 else "confirmed" if low > 0 and within else "undecided"
+    within, beyond = changed["background_gap_ci_high"] <= max_gap, changed["background_gap_ci_low"] > max_gap
+    held = changed["mask_gain_ci_low"] > 0
+    word: Word = "refuted" if high < 0 else "confirmed" if low > 0 and within and held else "undecided"
+    limit = f"{'more' if beyond else 'no more' if within else 'perhaps more'} than the limit of {points(max_gap)}"
     anchors = ", ".join(f"{name} {points(gap)}" for name, gap in PUBLISHED.items())
     named = [
-        f"{name} {points(own['background_gap'])} of {own['images']} images"
+        f"{name} {points(own['background_gap'])} points ({own['images']} images)"
         for name in NAMED
         if name in classes and (own := figures["per_class"][name].get("counterfactual", {})).get("images", 0) >= FEWEST
     ]
     return Verdict(
         word,
         f"a misleading background costs {with_ends(changed, 'background_gap')} of accuracy beside one of the same "
-        f"class, another object {with_ends(changed, 'object_gap')}; {count} images; on ImageNet-9 it costs {anchors}"
+        f"class, {limit}, another object {with_ends(changed, 'object_gap')}; {count} images; on ImageNet-9 it costs "
+        + anchors
+        + ("" if held else "; another image's mask does as well, so the masks may not hold the objects")
         + (f"; by class: {', '.join(named)}" if named else ""),
     )
 
@@ -66,18 +71,23 @@ def maps_verdict(figures: Mapping[str, Any], max_correlation: float) -> Verdict:
 
 
 def faithful(areas: Mapping[str, Any]) -> Verdict:
-    """Whether insertion and deletion by the maps beat random maps: both whole intervals above 0, or one below."""
+    """Whether insertion and deletion by the maps beat random maps: both whole intervals above 0, or one below.
+
+    Maps that a spot in the middle of the image beats in both are not confirmed.
+    """
     if (count := areas.get("images", 0)) < FEWEST:
         return Verdict("undecided", f"too few images with a map to judge insertion and deletion by: {count}")
     lows, highs = ([areas[f"{kind}_gain_ci_{end}"] for kind in ("insertion", "deletion")] for end in ("low", "high"))
-    word: Word = "confirmed" if min(lows) > 0 else "refuted" if min(highs) < 0 else "undecided"
+    centred = all(areas[f"{kind}_gain_over_centre_ci_high"] < 0 for kind in ("insertion", "deletion"))
+    word: Word = "refuted" if min(highs) < 0 else "confirmed" if min(lows) > 0 and not centred else "undecided"
     insertion, deletion = (
         f"{number(areas[f'{kind}_gain'], 3)} ({number(low, 3)} to {number(high, 3)})"
         for kind, low, high in zip(("insertion", "deletion"), lows, highs, strict=True)
     )
     return Verdict(
         word,
-        f"against random maps insertion gains {insertion} of probability, deletion {deletion}; {count} images",
+        f"against random maps insertion gains {insertion} of probability, deletion {deletion}; "
+        f"{'a spot in the middle of the image does better in both; ' if centred else ''}{count} images",
     )
 
 
@@ -86,6 +96,8 @@ def sane(steps: Mapping[str, Any], max_correlation: float) -> Verdict:
     if not steps:
         return Verdict("undecided", "all maps are empty")
     last = list(steps.values())[-1]
+    if last["images"] < FEWEST:
+        return Verdict("undecided", f"too few images to compare with random weights: {last['images']}")
     if last["constant"] > 0.5:
         return Verdict("undecided", f"with random weights {100 * last['constant']:.0f} % of the maps are empty")
     low, high = last["rank_correlation_ci_low"], last["rank_correlation_ci_high"]

@@ -1,5 +1,6 @@
 """What the report's template asks for: rows of tables, summaries, charts. The sentences are the template's."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,9 +20,10 @@ from transfer.report.evidence import (
     shown,
     words,
 )
-from transfer.report.finding import FEWEST_IMAGES, WELL_CALIBRATED_ECE, command
+from transfer.report.finding import FEWEST_IMAGES, commands
 from transfer.report.findings import diagnose
 from transfer.report.gate import Gate, leakage_text
+from transfer.report.trust import calibrated
 from transfer.runtime.wording import plural
 
 MOST_CONFUSIONS = 10
@@ -159,6 +161,13 @@ def jump(evidence: Evidence) -> dict[str, str] | None:
     }
 
 
+def best_epoch(evidence: Evidence, phase: str) -> str:
+    """Which of a phase's own epochs was kept: `epoch 5 of 6`."""
+    numbers = [int(row["epoch"]) for row in evidence.epochs(phase)]
+    best = evidence.figure(phase, "best_epoch")
+    return f"epoch {numbers.index(best) + 1} of {len(numbers)}" if best in numbers else "its start, before any epoch"
+
+
 def origins(evidence: Evidence, model_sha256: str) -> Rows:
     """Digests that say which files the run was made of."""
     found = {
@@ -196,8 +205,9 @@ def drawings(evidence: Evidence) -> dict[str, str]:
 
 
 def title(evidence: Evidence) -> str:
-    """Network and data: `resnet18 on CIFAR-10`."""
+    """Network and data: `ResNet-18 on CIFAR-10`."""
     network = evidence.figure("backbone", "name") or "A classifier"
+    network = re.sub(r"^resnet(\d+)$", r"ResNet-\1", network)
     if evidence.figure("download", "official_pixels"):
         return f"{network} on CIFAR-10"
     return f"{network} on {plural(len(evidence.metrics['evaluate']['per_class']), 'class', 'classes')} of images"
@@ -219,12 +229,14 @@ def report_content(evidence: Evidence, verdict: Gate, model_sha256: str) -> dict
         "scores": evidence.metrics["evaluate"],
         "verdict": verdict,
         "title": title(evidence),
-        "findings": [(finding, command(finding, evidence)) for finding in findings],
-        "well_calibrated_ece": WELL_CALIBRATED_ECE,
+        "findings": (tries := [(finding, commands(finding, evidence)) for finding in findings]),
+        "next": [(finding, lines[0]) for finding, lines in tries if lines][:3],
+        "calibrated": calibrated,
         "fewest_images": FEWEST_IMAGES,
         "to_try": list(dict.fromkeys(name for finding in findings for name in finding.parameters)),
         "claims": answer_claims(evidence),
         "phases": {phase: what for phase, what in PHASES.items() if evidence.ran(phase)},
+        "best_epochs": {phase: best_epoch(evidence, phase) for phase in PHASES if evidence.ran(phase)},
         "jump": jump(evidence),
         "results": result_rows(evidence),
         "classes": class_rows(evidence),

@@ -48,6 +48,16 @@ def last_phase(evidence: Evidence) -> str:
     return "fine_tune" if evidence.ran("fine_tune") else ""
 
 
+def training_minus_validation(evidence: Evidence) -> tuple[float, float, float] | None:
+    """Accuracy on plain training images less that on validation images, with its 95 % interval."""
+    scores, total = evidence.metrics["evaluate"], evidence.images("val")
+    val = evidence.figure(last_phase(evidence), "val", "accuracy")
+    if "train_accuracy" not in scores or val is None or not total:
+        return None
+    train = scores["train_accuracy"]
+    return train - val, *difference_interval(train, scores["train_images"], val, total)
+
+
 def validation_minus_test(evidence: Evidence) -> tuple[float, float, float] | None:
     """Validation minus test accuracy of one view of each image, with its interval."""
     val = evidence.figure(last_phase(evidence), "val", "accuracy")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from transfer.report.evidence import Evidence, interval, percent, points
+from transfer.report.evidence import Evidence, difference_interval, interval, percent, points, words
 from transfer.report.finding import FRAGILE_DROP, WELL_CALIBRATED_ECE, Finding
 from transfer.report.gate import leakage_text, validation_minus_test
 from transfer.runtime.wording import plural
@@ -36,7 +36,9 @@ def validation_misleads(evidence: Evidence) -> Iterator[Finding]:
     if (gap := validation_minus_test(evidence)) and (gap[1] > 0 or gap[2] < 0):
         yield Finding(
             f"Validation and test accuracy differ by {100 * abs(gap[0]):.1f} points.",
-            "More than chance explains: choices were fitted to the validation images, or the splits differ in kind.",
+            "More than chance explains: "
+            + ("choices were fitted to the validation images, or " if gap[0] > 0 else "")
+            + "the splits differ in kind.",
             "Hold out more images, and look for duplicates across splits.",
             ("subsample.val_size",),
             f"validation minus test {points(gap[0])} ({interval(*gap[1:])})",
@@ -45,18 +47,28 @@ def validation_misleads(evidence: Evidence) -> Iterator[Finding]:
 
 def miscalibrated(evidence: Evidence) -> Iterator[Finding]:
     figures = evidence.figure("evaluate", "calibration") or {}
-    if figures.get("ece", 0) <= WELL_CALIBRATED_ECE:
+    if calibrated(figures, "ece") != "not passed":
         return
-    temperature, scaled = figures["temperature"], figures["ece_scaled"]
-    doubtful = "too unsure" if temperature < 1 else "too sure"
+    temperature, scaled, unsure = figures["temperature"], figures["ece_scaled"], figures["temperature"] < 1
+    smoothing = ("train.fine_tune.label_smoothing",)
     yield Finding(
-        f"Confidence is off by {100 * figures['ece']:.1f} points on average.",
-        f"The model is {doubtful} of its answers: a temperature of {temperature:.2f} fits the validation images best.",
-        f"Divide log-probabilities by {temperature:.2f}, which leaves {100 * scaled:.1f} points."
-        + (" Label smoothing makes a network less sure." if temperature < 1 else " Label smoothing tempers it."),
-        ("train.fine_tune.label_smoothing",),
-        f"evaluate: calibration.ece {figures['ece']:.3f}, scaled {scaled:.3f}",
+        f"Confidence as the network gives it is off by {100 * figures['ece']:.1f} points on average.",
+        f"The model is too {'unsure' if unsure else 'sure'} of its answers: a temperature of {temperature:.2f} fits "
+        "the validation images best.",
+        f"Use the package's probabilities, whose temperature leaves {100 * scaled:.1f} points, or train with "
+        f"{'less' if unsure else 'more'} label smoothing.",
+        () if unsure else smoothing,
+        f"evaluate: calibration error {figures['ece']:.3f}, {scaled:.3f} with the temperature; exact probabilities "
+        f"stay below {figures['ece_by_chance']:.3f}",
+        less=smoothing if unsure else (),
     )
+
+
+def calibrated(figures: Mapping[str, float], name: str) -> str:
+    """`passed`, `not passed` or `cannot tell` of an expected calibration error, which few images raise by chance."""
+    if figures.get(name, 0) > WELL_CALIBRATED_ECE:
+        return "not passed" if figures[name] > figures[f"{name}_by_chance"] else "cannot tell"
+    return "passed"
 
 
 AUGMENTED = {  # corruptions that training can show too
@@ -67,17 +79,21 @@ AUGMENTED = {  # corruptions that training can show too
 
 
 def fragile(evidence: Evidence) -> Iterator[Finding]:
-    clean = evidence.figure("robustness", "clean_accuracy")
+    clean, total = (evidence.figure("robustness", name) for name in ("clean_accuracy", "images"))
     for name, strengths in evidence.metrics.get("robustness", {}).items():
         if not isinstance(strengths, Mapping) or "medium" not in strengths:
             continue
-        if (drop := clean - strengths["medium"]) > FRAGILE_DROP:
+        ends = difference_interval(clean, total, strengths["medium"], total)
+        if ends[0] > FRAGILE_DROP:
             yield Finding(
-                f"Medium {name} costs {100 * drop:.1f} points of accuracy.",
-                f"The model has seen little or no {name} in training, and relies on what it destroys.",
-                f"Train with more {name}." if name in AUGMENTED else f"Keep {name} out of the images, or train on it.",
+                f"Medium {words(name)} costs {100 * (clean - strengths['medium']):.1f} points of accuracy.",
+                f"The model needs what {words(name)} changes or destroys.",
+                f"Train with more {words(name)}."
+                if name in AUGMENTED
+                else f"Keep {words(name)} out of the images, or train on it.",
                 AUGMENTED.get(name, ()),
-                f"robustness: clean {percent(clean)}, {name}.medium {percent(strengths['medium'])}",
+                f"robustness: {percent(clean)} without, {percent(strengths['medium'])} with it, of "
+                f"{plural(total, 'image')} (difference {interval(*ends)})",
             )
 
 
@@ -88,7 +104,7 @@ def leaking(evidence: Evidence) -> Iterator[Finding]:
     without = figures.get("accuracy_without")
     yield Finding(
         f"{plural(affected, 'test image is', 'test images are')} also training or validation images, or nearly so.",
-        "The model may know these answers by heart, which makes the test accuracy a little too good.",
+        "The model may know these answers by heart.",
         "Quote the accuracy without them.",
         (),
         "evaluate: duplicates, "
@@ -105,7 +121,7 @@ def doubtful_labels(evidence: Evidence) -> Iterator[Finding]:
         "The model is sure of another class than the label. Some of these are errors of the data, many its own.",
         "Look at them before more is asked of the model; the test labels themselves stay as published.",
         (),
-        f"evaluate: label_errors.suspected {figures['suspected']}",
+        f"evaluate: {figures['suspected']} of {plural(evidence.images('test'), 'test image')} suspected",
     )
 
 

@@ -53,7 +53,7 @@ def test_the_verdict_is_the_comparisons_sentence() -> None:
     assert verdict(RUN, after).startswith(f"Accuracy {old:.1f} → {new:.1f}, +{new - old:.1f} points, 95 % interval ")
     assert verdict(RUN, after).endswith(", McNemar p < 0.001: better.")
     assert verdict(after, RUN).endswith(": worse.")
-    assert verdict(RUN, with_errors()).endswith("p = 1.000: no difference is shown.")
+    assert verdict(RUN, with_errors()).endswith("p = 1.000: the same answers.")
 
 
 def test_without_a_baseline_the_verdict_says_so() -> None:

@@ -12,6 +12,7 @@ from sklearn.metrics import log_loss
 from transfer.evaluation.calibration import (
     accuracy_at,
     calibration,
+    calibration_by_chance,
     calibration_error,
     confidence_bins,
     fit_temperature,
@@ -44,9 +45,19 @@ def test_the_temperature_is_the_one_of_lowest_loss(temperature: float):
     assert found == pytest.approx(temperature, rel=0.1)
 
 
+def test_exact_probabilities_stay_below_what_chance_gives_in_nineteen_of_twenty_draws():
+    errors, limits = [], []
+    for seed in range(200):
+        probabilities, labels = drawn(300, temperature=1.0, seed=seed)
+        errors.append(calibration_error(probabilities, labels))
+        limits.append(calibration_by_chance(probabilities, seed=0))
+    assert np.mean(errors) > 0.02  # with so few images, and nothing wrong
+    assert 0.90 <= np.mean(np.array(errors) <= limits) <= 0.99
+
+
 def test_a_temperature_corrects_calibration_and_changes_no_answer():
     probabilities, labels = drawn(10000, temperature=2.0)
-    figures = calibration(probabilities, labels, fit_temperature(probabilities, labels))
+    figures = calibration(probabilities, labels, fit_temperature(probabilities, labels), seed=0)
     scaled = scale(probabilities, figures["temperature"])
     assert figures["ece"] > 0.1
     assert figures["ece_scaled"] < 0.02
@@ -62,7 +73,7 @@ def test_answers_all_right_or_all_wrong_give_a_finite_temperature(wrong: bool):
     sure = np.eye(3)[(labels + wrong) % 3]  # zeros, whose logarithm is infinite
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figures = calibration(sure, labels, fit_temperature(sure, labels))
+        figures = calibration(sure, labels, fit_temperature(sure, labels), seed=0)
     assert all(np.isfinite(value) for value in figures.values())
     assert 1 / 20 <= figures["temperature"] <= 20
     if wrong:

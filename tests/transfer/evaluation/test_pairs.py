@@ -164,3 +164,11 @@ def test_all_predictions_one_class():
         rows = cluster_rows(counts, CLASSES)
     assert sum(row["errors"] for row in rows) <= 40
     assert [row["errors"] for row in pairs(counts, CLASSES, [])] == [10] * 4
+
+
+@pytest.mark.parametrize("errors", [1, 3])
+def test_a_few_errors_decide_nothing(errors: int):
+    counts = np.diag(np.full(10, 100))
+    counts[3, 5] = errors
+    (row,) = pairs(counts, [str(label) for label in range(10)], [[3, 5]])
+    assert row["verdict"] == "undecided"

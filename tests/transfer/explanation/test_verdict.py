@@ -14,18 +14,19 @@ GAP, CORRELATION = 0.142, 0.5
 
 
 def figures_of(images: int = 60, lost_by: str = "foreground") -> dict[str, Any]:
-    figures = summarise(table_of(images, lost_by), 0)
+    figures = gap(summarise(table_of(images, lost_by), 0), "mask_gain", 0.5)
     figures["faithfulness"] = {"images": images}
     for kind in ("insertion", "deletion"):
         figures["faithfulness"] |= {f"{kind}_gain": 0.2, f"{kind}_gain_ci_low": 0.1, f"{kind}_gain_ci_high": 0.3}
-    figures["sanity"] = {name: correlation(share) for name, share in (("head", 0.6), ("conv1", 0.1))}
+        figures["faithfulness"] |= {f"{kind}_gain_over_centre_ci_high": 0.1}
+    figures["sanity"] = {name: correlation(share, images=images) for name, share in (("head", 0.6), ("conv1", 0.1))}
     figures["per_class"] = {name: summarise(table_of(images // 4, lost_by), 0) for name in CLASSES}
     return figures
 
 
-def correlation(share: float, constant: float = 0.0) -> dict[str, float]:
+def correlation(share: float, constant: float = 0.0, images: int = 60) -> dict[str, float]:
     ends = {"rank_correlation_ci_low": share - 0.05, "rank_correlation_ci_high": share + 0.05}
-    return {"rank_correlation": share, **ends, "constant": constant}
+    return {"images": images, "rank_correlation": share, **ends, "constant": constant}
 
 
 def gap(figures: dict[str, Any], name: str, value: float, reach: float = 0.02) -> dict[str, Any]:
@@ -38,11 +39,12 @@ def test_an_object_that_decides_is_confirmed_with_its_figures():
     word, why = model_verdict(figures_of(160), GAP, CLASSES)
     assert word == "confirmed"
     assert why.startswith(
-        "a misleading background costs 0.0 points (0.0 to 0.0) of accuracy beside one of the same class"
+        "a misleading background costs 0.0 points (−2.3 to 2.3) of accuracy beside one of the same class, no more than "
+        "the limit of 14.2, "
     )
-    assert "another object 100.0 points (100.0 to 100.0); 160 images" in why
+    assert "another object 100.0 points (97.7 to 100.0); 160 images" in why
     assert "an ImageNet ResNet-50 7.3" in why
-    assert "airplane 0.0 of 40 images, bird 0.0 of 40 images, ship 0.0 of 40 images" in why
+    assert "airplane 0.0 points (40 images), bird 0.0 points (40 images), ship 0.0 points (40 images)" in why
     assert "by class" not in model_verdict(figures_of(60), GAP, CLASSES).why  # 15 images a class
 
 
@@ -54,6 +56,13 @@ def test_surroundings_that_decide_refute():
 def test_a_background_that_costs_more_than_the_anchor_is_undecided(value: float):
     assert model_verdict(gap(figures_of(), "background_gap", value), GAP, CLASSES).word == "undecided"
     assert model_verdict(gap(figures_of(), "background_gap", value), 0.2, CLASSES).word == "confirmed"
+    assert "perhaps more than the limit" in model_verdict(gap(figures_of(), "background_gap", value), GAP, CLASSES).why
+    assert "class, more than the limit" in model_verdict(gap(figures_of(), "background_gap", 0.4), GAP, CLASSES).why
+
+
+def test_masks_that_are_worth_nothing_confirm_nothing():
+    word, why = model_verdict(gap(figures_of(), "mask_gain", 0.0), GAP, CLASSES)
+    assert (word, "the masks may not hold the objects" in why) == ("undecided", True)
 
 
 def test_an_interval_that_holds_zero_is_undecided():
@@ -77,6 +86,9 @@ def test_few_images_decide_nothing(lost_by: str):
         ({}, "confirmed"),
         ({"insertion_gain_ci_low": -0.1}, "undecided"),
         ({"deletion_gain_ci_low": -0.3, "deletion_gain_ci_high": -0.1}, "refuted"),
+        ({"insertion_gain_over_centre_ci_high": -0.1}, "confirmed"),
+        # A spot in the middle is better by both.
+        ({f"{kind}_gain_over_centre_ci_high": -0.1 for kind in ("insertion", "deletion")}, "undecided"),
     ],
 )
 def test_maps_are_faithful_by_both_curves(change: dict[str, float], word: str):
@@ -92,7 +104,8 @@ def test_maps_are_faithful_by_both_curves(change: dict[str, float], word: str):
         (correlation(0.48), "undecided"),
         (correlation(0.6), "refuted"),
         (correlation(0.1, constant=0.9), "undecided"),  # an empty map is no proof of anything
-        ({"constant": 1.0}, "undecided"),
+        ({"images": 60, "constant": 1.0}, "undecided"),
+        (correlation(0.9, images=5), "undecided"),
     ],
 )
 def test_maps_are_sane_by_the_last_step(step: dict[str, float], word: str):

@@ -70,7 +70,9 @@ METRICS: dict[str, Any] = {
         **{"macro_f1": 0.91, "macro_f1_ci_low": 0.90, "macro_f1_ci_high": 0.92},
         **{"top2_accuracy": 0.97, "loss": 0.3, "brier": 0.15, "accuracy_single_view": 0.905, "mva_met": True},
         "per_class": {name: scores(0.91, 0.89, 0.93) for name in CLASSES},
-        "calibration": {"temperature": 1.1, "ece": 0.02, "ece_scaled": 0.01},
+        "calibration": {
+            **{"temperature": 1.1, "ece": 0.02, "ece_by_chance": 0.02, "ece_scaled": 0.01, "ece_scaled_by_chance": 0.02}
+        },
         "risk_coverage": {"aurc": 0.02, "accuracy_at_80": 0.98},
         "groups": {
             **{"rigid_accuracy": 0.915, "organic_accuracy": 0.909},
@@ -95,7 +97,9 @@ METRICS: dict[str, Any] = {
         "interpolation": {
             "linear": {"kept_energy": 0.048, "round_trip_psnr_db": 24.4},
             "cubic": {"kept_energy": 0.069, "round_trip_psnr_db": 25.8},
-        }
+        },
+        "enlarged": {"images": 500},
+        "cubic_closer_than_linear": {"share": 0.9, "ci_low": 0.87, "ci_high": 0.92},
     },
     "leakage": {
         "copies": {
