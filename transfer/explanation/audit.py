@@ -152,7 +152,7 @@ def likeness(maps: np.ndarray, others: np.ndarray, seed: int) -> dict[str, float
     """
     values = rank_correlations(maps, others)
     known = values[~np.isnan(values)]
-    correlation = mean_with_interval("rank_correlation", known, seed)
+    correlation = mean_with_interval("rank_correlation", known, seed, lowest=-1)
     return {"images": len(values), **correlation, "constant": 1 - len(known) / len(values)}
 
 
@@ -182,13 +182,12 @@ def bootstrap(columns: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]
     return low - reach, high + reach
 
 
-def mean_with_interval(name: str, values: np.ndarray, seed: int) -> dict[str, float]:
-    """Mean of values (N,) and its interval, as NAME, NAME_ci_low, NAME_ci_high; nothing without values."""
+def mean_with_interval(name: str, values: np.ndarray, seed: int, lowest: float = 0.0) -> dict[str, float]:
+    """Mean of values (N,), `lowest` to 1, and its interval, as NAME, NAME_ci_low, NAME_ci_high; nothing without any."""
     if not values.size:
         return {}
     low, high = bootstrap(values[:, None], lambda means: means[..., 0], seed)
-    low, high = max(low, 0.0 if values.min() >= 0 else -1.0), min(high, 1.0)  # of a share, or of a difference of two
-    return {name: float(values.mean()), f"{name}_ci_low": low, f"{name}_ci_high": high}
+    return {name: float(values.mean()), f"{name}_ci_low": max(low, lowest), f"{name}_ci_high": min(high, 1.0)}
 
 
 PRIORS = ("centre", "random", "oracle")
@@ -239,7 +238,7 @@ def summarise(table: Table, seed: int) -> dict[str, Any]:
         **{name: float(values.mean()) for name, values in right.items()},
     }
     for name, values in differences.items():
-        figures["counterfactual"] |= mean_with_interval(name, values, seed)
+        figures["counterfactual"] |= mean_with_interval(name, values, seed, lowest=-1)
     return figures
 
 
@@ -251,8 +250,8 @@ def faithfulness(curves: Table, seed: int) -> dict[str, float]:
     for prior, end in (("random", ""), ("centre", "_over_centre")):
         insertion = areas["insertion_cam"] - areas[f"insertion_{prior}"]
         deletion = areas[f"deletion_{prior}"] - areas["deletion_cam"]
-        figures |= mean_with_interval(f"insertion_gain{end}", insertion, seed)
-        figures |= mean_with_interval(f"deletion_gain{end}", deletion, seed)
+        figures |= mean_with_interval(f"insertion_gain{end}", insertion, seed, lowest=-1)
+        figures |= mean_with_interval(f"deletion_gain{end}", deletion, seed, lowest=-1)
     return figures
 
 
