@@ -85,7 +85,7 @@ def row(folder: Path, parameters: dict[str, Any]) -> list[str]:
     backbone = load_backbone(weights)
     speed = images_per_second(backbone, size_px, resolve_precision(parameters["train"]["precision"], best_device()))
     millions = sum(tensor.numel() for tensor in backbone.state.values()) / 1e6
-    accuracies = [f"{figures['val'][name]['accuracy']:.1%}" for name in ("knn", "linear_probe")]
+    accuracies = [f"{100 * figures['val'][name]['accuracy']:.1f} %" for name in ("knn", "linear_probe")]
     return [f"{millions:.1f}", f"{gflops(backbone, size_px):.2f}", f"{speed:.0f}", *accuracies, f"{seconds:.0f}"]
 
 

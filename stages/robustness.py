@@ -24,6 +24,7 @@ from transfer.runtime.errors import DataError
 from transfer.runtime.files import open_arrays, write_json, write_tsv
 from transfer.runtime.parameters import Group
 from transfer.runtime.progress import Progress
+from transfer.runtime.wording import percent, plural
 
 OBJECTS = (0.05, 0.65, 0.5)  # least and most share of the image, agreement of masks: as in the audit
 
@@ -84,7 +85,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
 
     flips = flip_rows(split.images, split.labels, predicted, split.classes, answer, OBJECTS)
     write_tsv(files.plots / "flips.tsv", flips, FLIP_COLUMNS)
-    said = f"accuracy {mean:.1%} on average under corruption, {clean[0]:.1%} without ({count} test images)"
+    said = f"accuracy {percent(mean)} on average under corruption, {percent(clean[0])} without"
+    said += f" ({plural(count, 'test image')})"
     chart, examples = files.plots / "pictures/conditions.png", images[[0, count // 2]]
     corruption_chart(chart, clean, found, examples, f"One view, 95 % intervals: {said}", seed)
     print(said)

@@ -174,13 +174,13 @@ def test_every_stages_figures_make_a_sound_page(arena: Arena) -> None:
     assert len(ids) == len(set(ids))
     assert len(read.all("svg")) == 5
     assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == [
-        *("Learning curves", "Classes and confusion", "Findings", "Claims, answered", "Calibration", "Robustness"),
+        *("Learning curves", "Classes and confusion", "Findings", "Calibration", "Robustness"),
         *("What the network looks at", "Clever Hans audit", "The data", "Appendix"),
     ]
     assert "10 nearest neighbours gives a validation accuracy of 70.0 %, a linear probe 79.0 %" in text
     assert "| rigid | 1.0 % (0.5 to 2.0) | 4.0 % (2.0 to 6.0) |" in text
-    assert "stands at +7.0 points, the best of phase 2 at +11.0 points" in text
-    assert "resnet18 on CIFAR-10" in text
+    assert "changes validation accuracy by +7.0 points, the best of phase 2 by +11.0 points" in text
+    assert "# ResNet-18 on CIFAR-10" in text
     assert "40 × 40 pixels" in text  # of the arena's parameters
 
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from transfer.pictures.sheets import save_figure
+from transfer.runtime.wording import percent
 
 Estimate = tuple[float, float, float]  # a share with the ends of its 95 % interval
 COLUMNS = 3
@@ -71,7 +72,8 @@ def _draw_fall(axes: Axes, estimates: Sequence[Estimate]) -> None:
         capsize=3,
     )
     for x, (share, low) in enumerate(zip(shares, lows, strict=True)):
-        axes.annotate(f"{share:.1%}", (x, low), (6, -4), textcoords="offset points", ha="right", va="top", fontsize=8)
+        at = (x, low), (6, -4)
+        axes.annotate(percent(share), *at, textcoords="offset points", ha="right", va="top", fontsize=8)
     axes.tick_params(axis="x", bottom=False, labelbottom=False)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.tick_params(axis="y", labelsize=8)

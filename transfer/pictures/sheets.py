@@ -33,6 +33,7 @@ matplotlib.rcParams["font.family"] = ["DejaVu Sans", *(font for font in CJK if f
 
 # Images of 32 pixels, enlarged for the network, and their maps hold no more; a sheet of larger ones is megabytes.
 PANE_PX = 48
+CAPTION_LETTERS = 16  # that fit above a picture of a sheet
 RIGHT, WRONG = "#1a7f37", "#cf222e"  # told apart by lightness too, and wrong ones by their caption
 
 
@@ -62,7 +63,12 @@ def caption_of(label: int, probabilities: np.ndarray, classes: Sequence[str]) ->
     """`cat 93 %` for a right answer, `cat → dog 61 %` (truth → answer) for a wrong one."""
     predicted = int(probabilities.argmax())
     said = f"{classes[predicted]} {percent(float(probabilities[predicted]))}"
-    return said if predicted == label else f"{classes[label]} → {said}"
+    return said if predicted == label else _from_to(classes[label], said)
+
+
+def _from_to(label: str, other: str) -> str:
+    """`cat → dog 61 %`, in two lines if one would run into the next picture."""
+    return f"{label} →{' ' if len(label) + len(other) <= CAPTION_LETTERS else chr(10)}{other}"
 
 
 def spread(labels: np.ndarray, classes: int, count: int) -> np.ndarray:
@@ -125,7 +131,7 @@ def error_sheet(
 
 def suspect_sheet(path: Path, images: np.ndarray, rows: Sequence[Mapping[str, Any]], count: int) -> None:
     """The first `count` of images whose label may be wrong, from rows with `label` and `suggested`."""
-    captions = [f"{row['label']} → {row['suggested']}" for row in rows[:count]]
+    captions = [_from_to(row["label"], row["suggested"]) for row in rows[:count]]
     title = f"The {len(captions)} likeliest of {len(rows)} suspected label errors (label → suggestion)"
     picture_sheet(path, images[:count], captions, [None] * len(captions), title)
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from transfer.network.classifier import ModelCard
 from transfer.report import content
-from transfer.report.evidence import Evidence, interval, percent, shown
+from transfer.report.evidence import Evidence, interval, shown
 from transfer.report.gate import gate, leakage_text
-from transfer.runtime.wording import plural
+from transfer.runtime.wording import percent, plural
 
 
 def card_content(evidence: Evidence, card: ModelCard, provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import numpy as np
 from scipy.stats import chi2
 
 from transfer.evaluation.scores import paired_difference
-from transfer.report.evidence import Evidence, difference_interval, interval, percent, points
+from transfer.report.evidence import Evidence, difference_interval, interval, points
 from transfer.report.finding import OVERFITTING_GAP
 from transfer.report.gate import training_minus_validation, validation_minus_test
-from transfer.runtime.wording import number, plural
+from transfer.runtime.wording import number, percent, plural
 
 Verdict = Literal["confirmed", "refuted", "undecided"]
 

@@ -15,7 +15,6 @@ from transfer.report.evidence import (
     estimate,
     interval,
     leaves,
-    percent,
     points,
     shown,
     words,
@@ -24,7 +23,7 @@ from transfer.report.finding import FEWEST_IMAGES, commands
 from transfer.report.findings import diagnose
 from transfer.report.gate import Gate, leakage_text
 from transfer.report.trust import calibrated
-from transfer.runtime.wording import plural
+from transfer.runtime.wording import percent, plural
 
 MOST_CONFUSIONS = 10
 NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and numbers

@@ -10,7 +10,7 @@ from typing import Any, Never
 
 from transfer.evaluation.scores import newcombe_interval
 from transfer.runtime.errors import DataError
-from transfer.runtime.wording import number
+from transfer.runtime.wording import number, percent
 
 Row = Mapping[str, str]
 
@@ -23,8 +23,10 @@ ESTIMATES = {
     "loss": "log loss",
     "brier": "Brier score",
 }
-SHARES = ("accuracy", "share", "drop", "background", "foreground_", "energy_inside", "pointing", "confidence")
-SHARES += ("object_gap", "cut_cost", "mask_gain", "masks_permuted", "refused", "fpr95")
+SHARES = ("accuracy", "share", "drop", "background_", "foreground_", "energy_inside", "pointing", "confidence")
+SHARES += ("masks_permuted", "refused", "fpr95")
+# Differences of shares, in percentage points.
+DIFFERENCES = ("background_gap", "object_gap", "object_minus_background", "cut_cost", "mask_gain")
 WORDS = {  # of keys that are no words
     "cam": "heat map",
     "auc": "area",
@@ -32,6 +34,9 @@ WORDS = {  # of keys that are no words
     "db": "in dB",
     "f1": "F1",
     "jpeg": "JPEG",
+    "auroc": "AUROC",
+    "fpr95": "false positives at 95 %,",
+    "oracle": "mask",
     "train": "training",
     "val": "validation",
     "lr": "learning rate",
@@ -126,11 +131,6 @@ def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def percent(share: float) -> str:
-    """A share with one decimal: `91.1 %`."""
-    return f"{100 * share:.1f} %"
-
-
 def points(difference: float) -> str:
     """A difference of two shares, in percentage points with its sign: `+6.3 points`."""
     return f"{number(100 * difference, 1, '+')} points"
@@ -156,7 +156,7 @@ def words(key: str) -> str:
 
 def is_share(name: str) -> bool:
     """Whether a figure of this name is a share, which is shown in percent."""
-    return any(part in name for part in SHARES)
+    return any(part in name for part in SHARES) and name not in DIFFERENCES and not name.startswith("auroc")
 
 
 def shown(value: Any) -> str:
@@ -167,21 +167,23 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3g}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
+        return f"{value:.3g}".replace("-", "−", value < 0) if 0 < abs(value) < 0.01 else number(value, 3)
     return str(value)
 
 
 def estimate(figures: Mapping[str, Any], name: str, share: bool | None = None) -> str:
     """A figure with its interval, if it has one: `0.911 (0.905 to 0.916)`; an end that is not finite is left out.
 
-    A share is in percent: `91.1 % (90.5 to 91.6)`. By default its name decides.
+    A share is in percent: `91.1 % (90.5 to 91.6)`, a difference of two in points. By default its name decides.
     """
     if name not in figures:
         return ""
     in_percent = is_share(name) if share is None else share
+    factor, decimals, unit = (
+        (100, 1, " %") if in_percent else (100, 1, " points") if name in DIFFERENCES else (1, 3, "")
+    )
     ends = [figures.get(f"{name}_ci_{end}") for end in ("low", "high")]
-    text = percent(figures[name]) if in_percent else shown(figures[name])
     if ends == [None, None]:
-        return text
-    low, high = ("no limit" if end is None else f"{100 * end:.1f}" if in_percent else f"{end:.3f}" for end in ends)
-    return f"{text} ({low} to {high})"
+        return f"{number(100 * figures[name], 1)}{unit}" if unit else shown(figures[name])
+    low, high = ("no limit" if end is None else number(factor * end, decimals) for end in ends)
+    return f"{number(factor * figures[name], decimals)}{unit} ({low} to {high})"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from transfer.evaluation.scores import wilson_interval
 from transfer.report import trust
 from transfer.report.claims import fine_tuning_gain
-from transfer.report.evidence import Evidence, difference_interval, estimate, interval, percent, points
+from transfer.report.evidence import Evidence, difference_interval, estimate, interval, points
 from transfer.report.finding import (
     FEWEST_IMAGES,
     LARGE_CLUSTER,
@@ -16,7 +16,7 @@ from transfer.report.finding import (
     Finding,
 )
 from transfer.report.gate import gate, last_phase, training_minus_validation
-from transfer.runtime.wording import plural
+from transfer.runtime.wording import percent, plural
 
 
 def gate_missed(evidence: Evidence) -> Iterator[Finding]:

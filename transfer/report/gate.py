@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from transfer.report.evidence import Evidence, difference_interval, interval, percent
+from transfer.report.evidence import Evidence, difference_interval, interval
+from transfer.runtime.wording import percent, plural
 
 SHOWN_CLASSES = 3  # the lowest, where none is by itself below the minimum
 
@@ -69,9 +70,10 @@ def validation_minus_test(evidence: Evidence) -> tuple[float, float, float] | No
 
 
 def leakage_text(figures: Mapping[str, Any]) -> str:
-    """`accuracy 91.1 %, without 120 affected test images 91.0 % (95 % interval ...)`."""
+    """`without 120 test images that are copies, accuracy is 91.0 % (95 % interval ...), with them 91.1 %`."""
     ends = interval(figures["accuracy_without_ci_low"], figures["accuracy_without_ci_high"])
+    copies = plural(figures["affected_test_images"], "test image that is a copy", "test images that are copies")
     return (
-        f"accuracy {percent(figures['accuracy'])}, without {figures['affected_test_images']} affected test images "
-        f"{percent(figures['accuracy_without'])} ({ends})"
+        f"without {copies}, accuracy is {percent(figures['accuracy_without'])} ({ends}), with "
+        f"{'it' if figures['affected_test_images'] == 1 else 'them'} {percent(figures['accuracy'])}"
     )

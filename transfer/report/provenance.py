@@ -1,5 +1,6 @@
 """Where a model comes from: the commit, parameters and digests that leave the house with it."""
 
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,10 @@ from typing import Any
 from transfer.runtime.files import ROOT, md5_of, sha256_of
 
 CODE = ("stages", "transfer", "dvc.yaml")
+REASONS = {  # by what git says
+    "single revision": "nothing was committed yet",
+    "not a git repository": "the project is in no git repository",
+}
 
 
 def provenance(model: Path, metrics: Path, parameters: Mapping[str, Any], params: Path) -> dict[str, Any]:
@@ -24,26 +29,38 @@ def provenance(model: Path, metrics: Path, parameters: Mapping[str, Any], params
 def revision(params: Path, root: Path = ROOT) -> dict[str, str | None]:
     """The commit checked out as `revision`, with `-dirty` if tracked code or parameters differ from it.
 
-    None where there is no commit or git fails; `revision_reason` then says which.
+    None where there is no commit or git fails; `revision_reason` is then a sentence that says why.
     """
     try:
         commit = _git(root, "rev-parse", "--verify", "HEAD^{commit}").strip()
         entries = _git(root, "ls-tree", "-r", "-z", "HEAD", "--", *CODE, params.name).split("\0")[:-1]
         committed = {name: about.split()[2] for about, name in (entry.split("\t", 1) for entry in entries)}
         if not any(name.startswith("transfer/") for name in committed):
-            return {"revision": None, "revision_reason": "a copy of the project inside another repository"}
+            return _none("the project is a copy inside another git repository")
         # Contents are compared, not git's index: in an experiment's temporary folder it can miss a change.
         there = [name for name in committed if (root / name).is_file()]
         digests = dict(zip(there, _git(root, "hash-object", "--", *there).split(), strict=True))
     except OSError as error:
-        return {"revision": None, "revision_reason": f"git did not start ({error.strerror})"}
+        return _none(f"git did not start ({error.strerror})")
     except subprocess.CalledProcessError as error:
-        line = next(iter(error.stderr.strip().splitlines()), "git failed")
-        return {"revision": None, "revision_reason": line.removeprefix("fatal: ")}
+        line = next(iter(error.stderr.strip().splitlines()), "git failed").removeprefix("fatal: ")
+        return _none(next((reason for told, reason in REASONS.items() if told in line), f"git failed ({line})"))
     is_same = digests == committed and params.name in committed and params.resolve() == root / params.name
     return {"revision": commit if is_same else f"{commit}-dirty"}
 
 
+def _none(reason: str) -> dict[str, str | None]:
+    return {"revision": None, "revision_reason": reason}
+
+
 def _git(root: Path, *arguments: str) -> str:
-    command = ["git", *arguments]
-    return subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=True).stdout
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        env={**os.environ, "LC_ALL": "C"},  # so that its messages are English
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=True,
+    )
+    return done.stdout

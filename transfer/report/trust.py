@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from transfer.report.evidence import Evidence, difference_interval, interval, percent, points, words
+from transfer.report.evidence import Evidence, difference_interval, interval, points, words
 from transfer.report.finding import FRAGILE_DROP, WELL_CALIBRATED_ECE, Finding
 from transfer.report.gate import leakage_text, validation_minus_test
-from transfer.runtime.wording import plural
+from transfer.runtime.wording import percent, plural
 
 
 def led_by_surroundings(evidence: Evidence) -> Iterator[Finding]:
