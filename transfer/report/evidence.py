@@ -10,7 +10,7 @@ from typing import Any, Never
 
 from transfer.evaluation.scores import newcombe_interval
 from transfer.runtime.errors import DataError
-from transfer.runtime.wording import number, percent
+from transfer.runtime.wording import number
 
 Row = Mapping[str, str]
 
@@ -184,6 +184,6 @@ def estimate(figures: Mapping[str, Any], name: str, share: bool | None = None) -
     )
     ends = [figures.get(f"{name}_ci_{end}") for end in ("low", "high")]
     if ends == [None, None]:
-        return f"{number(100 * figures[name], 1)}{unit}" if unit else shown(figures[name])
+        return f"{number(factor * figures[name], decimals)}{unit}" if unit else shown(figures[name])
     low, high = ("no limit" if end is None else number(factor * end, decimals) for end in ends)
     return f"{number(factor * figures[name], decimals)}{unit} ({low} to {high})"
