@@ -14,11 +14,14 @@ from transfer.runtime.command import run
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_json
 from transfer.runtime.parameters import Group
+from transfer.runtime.wording import plural
 from transfer.sources.cifar import Archive, image_set
 from transfer.sources.images import save_images
 from transfer.sources.items import Listing, Written, damage_list, write_damaged, write_items
 from transfer.sources.reader import Source, open_source
 from transfer.sources.table import Columns
+
+SHOWN_ENDINGS = 5
 
 
 class Download(Group):
@@ -53,6 +56,15 @@ def write_listed(listing: Listing, config: Download, files: Namespace) -> Writte
     return write_items(files.images, listing, refuse if config.on_damage == "error" else None)
 
 
+def tell_ignored(ignored: Counter[str]) -> None:
+    """One line on files that are passed over, if there are any."""
+    if ignored:
+        endings = ", ".join(
+            f"{ending or 'no ending'} {count:,}" for ending, count in ignored.most_common(SHOWN_ENDINGS)
+        )
+        print(f"passed over {plural(ignored.total(), 'file')} that no image's ending has: {endings}", file=sys.stderr)
+
+
 def main(parameters: Parameters, files: Namespace) -> None:
     config = parameters.download
     folder = files.state / "download"
@@ -61,7 +73,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
         if isinstance(found, Archive):
             kind, ignored, written = "a CIFAR binary archive", 0, write_cifar(found, files)
         else:
-            kind, ignored, written = found.kind, found.ignored, write_listed(found, config, files)
+            kind, ignored, written = found.kind, found.ignored.total(), write_listed(found, config, files)
+            tell_ignored(found.ignored)
     write_damaged(files.damaged, written.damaged)
     parts = Counter(written.parts)
     content = {

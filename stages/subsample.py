@@ -1,6 +1,7 @@
 """Draw stratified training and validation splits, and a test split where none is given; keep the test split apart."""
 
 import hashlib
+import sys
 from argparse import Namespace
 from typing import Annotated, Literal, Self
 
@@ -13,6 +14,7 @@ from transfer.data.splits import Split, save_split
 from transfer.runtime.command import run
 from transfer.runtime.files import write_json
 from transfer.runtime.parameters import Group, SharedGroup
+from transfer.runtime.wording import plural
 from transfer.sources.images import load_images
 
 
@@ -69,6 +71,10 @@ def main(parameters: Parameters, files: Namespace) -> None:
     known_pairs(parameters.evaluate.expected_pairs, images.classes, "evaluate.expected_pairs")
     sizes = Sizes(wanted.train_size, wanted.val_size, wanted.test_size, wanted.rare_classes)
     splits = draw_splits(images, sizes, parameters.seed)
+    if left_out := [name for name in images.classes if name not in splits["train"].classes]:
+        print(
+            f"left out as too rare: {plural(len(left_out), 'class', 'classes')}, {', '.join(left_out)}", file=sys.stderr
+        )
     for name, split in splits.items():
         save_split(getattr(files, name), split)
     write_json(files.metrics, {name: describe(split) for name, split in splits.items()})

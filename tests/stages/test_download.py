@@ -10,6 +10,7 @@ import pytest
 
 from stages import download
 from tests.stages.conftest import CLASSES, Arena, tiny_images
+from transfer.report.evidence import read_table
 from transfer.runtime.errors import ArchiveError, DataError, DownloadError
 from transfer.runtime.files import sha256_of
 from transfer.sources.images import load_images
@@ -96,3 +97,29 @@ def test_damaged_images_are_refused_with_a_list_or_left_out(arena, capsys, on_da
     assert load_images(before)[0].names.tolist() == ["cat/0.png", "cat/1.png", "dog/2.png", "dog/3.png"]
     assert arena.file("skip.tsv").read_text() == "image\treason\ndog/4.png\tnot an image that OpenCV reads\n"
     assert json.loads(arena.file("skip.json").read_text())["damaged_images"] == 1
+
+
+def test_files_that_are_passed_over_are_told_by_their_endings(arena, capsys):
+    photos = arena.file("with others")
+    for name in ("cat", "dog"):
+        (photos / name).mkdir(parents=True)
+        cv2.imwrite(str(photos / name / "0.png"), tiny_images().images[0])
+        (photos / name / "0.HEIC").write_bytes(b"")
+    (photos / "LICENSE").write_text("MIT")
+    changed = settings(arena, url=str(photos), sha256=None)
+    arena.run(download, changed, images="others.npz", damaged="others.tsv", metrics="others.json")
+    assert capsys.readouterr().err == "passed over 3 files that no image's ending has: .heic 2, no ending 1\n"
+    assert json.loads(arena.file("others.json").read_text())["other_files"] == 3
+
+
+def test_names_of_damaged_images_are_read_back_from_their_table_as_they_are(arena):
+    names = ["dog/a  b, \"c\" 'd'.png", "dog/猫 #%$=.png", "dog/שלום.png", "dog/Käfer\u200d.png"]
+    photos = arena.file("odd names")
+    for name in ("cat/0.png", "dog/0.png", *names):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(photos / name), tiny_images().images[0])
+    for name in names:
+        (photos / name).write_bytes(b"no image")
+    changed = settings(arena, url=str(photos), sha256=None, on_damage="skip")
+    arena.run(download, changed, images="odd.npz", damaged="odd.tsv", metrics="odd.json")
+    assert sorted(row["image"] for row in read_table(arena.file("odd.tsv").read_text())) == sorted(names)

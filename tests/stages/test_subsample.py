@@ -74,3 +74,11 @@ def test_more_images_than_there_are_is_refused(arena, changes: dict, error: type
     with pytest.raises(error, match=complaint):
         again(arena, "none", **changes)
     assert not list(arena.folder.glob("*none*"))
+
+
+def test_classes_that_are_left_out_are_told(arena, capsys):
+    again(arena, "few", train_size=40, val_size=10, test_size=2, rare_classes="leave_out")
+    (left_out,) = set(load_images(arena.file("data/raw/images.npz"))[0].classes) - set(
+        load_split(arena.file("few_train")).classes
+    )
+    assert capsys.readouterr().err == f"left out as too rare: 1 class, {left_out}\n"

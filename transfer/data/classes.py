@@ -26,20 +26,31 @@ def class_labels(names: Sequence[str], classes: Sequence[str], parameter: str) -
 
 
 def known_labels(names: Sequence[str], classes: Sequence[str], parameter: str) -> list[int]:
-    """The labels of those of the names that are classes here: a list may be written for several data sets.
+    """The labels of those of the names that are classes here: a list may be written for another data set.
 
-    Raises ParameterError for a name that is not there but resembles a class, or one that is there twice.
+    Raises ParameterError for a name that resembles a class where the list is for this set, because another of its
+    names is a class or because all of them resemble one, and for a class that is there twice.
     """
-    for name in names:
-        if name not in classes and (close := get_close_matches(name, classes, 1)):
-            raise ParameterError(f"{parameter}: no class {name!r}; did you mean {close[0]!r}?")
+    _check_spelling(names, classes, parameter)
     return class_labels([name for name in names if name in classes], classes, parameter)
 
 
 def known_pairs(pairs: Sequence[Sequence[str]], classes: Sequence[str], parameter: str) -> list[tuple[int, int]]:
     """The pairs of which both names are classes here, as labels. Raises ParameterError as `known_labels`."""
-    labels = [known_labels(pair, classes, parameter) for pair in pairs]
+    _check_spelling([name for pair in pairs for name in pair], classes, parameter)
+    labels = [class_labels([name for name in pair if name in classes], classes, parameter) for pair in pairs]
     return [(pair[0], pair[1]) for pair in labels if len(pair) == 2]
+
+
+def _check_spelling(names: Sequence[str], classes: Sequence[str], parameter: str) -> None:
+    close = {name: get_close_matches(name, classes, 1) for name in names if name not in classes}
+    if not any(name in classes for name in names) and not all(close.values()):
+        return
+    for name, meant in close.items():
+        if meant:
+            raise ParameterError(
+                f"{parameter}: no class {name!r}; did you mean {meant[0]!r}? Name it so, or take {name!r} off the list"
+            )
 
 
 def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

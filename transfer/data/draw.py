@@ -1,14 +1,14 @@
 """Which images are trained on, validated on and tested: what a source says is respected, the rest is drawn."""
 
-import warnings
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
 
 from transfer.data.splits import Split
-from transfer.data.stratified import stratified_positions
+from transfer.data.stratified import stratified_groups, stratified_positions
 from transfer.runtime.errors import DataError
+from transfer.runtime.wording import plural
 from transfer.sources.images import ImageSet
 
 TEST_SHARE = 0.2  # where neither source nor parameters say
@@ -29,10 +29,24 @@ def draw_splits(images: ImageSet, sizes: Sizes, seed: int) -> dict[str, Split]:
     """train, val and test, each sorted by class and then in the source's order.
 
     Drawn splits have every class in proportion; counts are exact unless images belong to groups, which are never
-    divided. Raises DataError for more images than there are, a group on both sides, or a class too rare to split.
+    divided. A class that is too rare for one of the splits is left out, or an error, as `sizes` say.
+    Raises DataError for more images than there are, a group on both sides, or fewer than two classes.
     """
     _check_groups(images, sizes)
     images = _without_rare(images, sizes.rare_classes)
+    while True:
+        splits = _draw(images, sizes, seed)
+        few = {name: np.flatnonzero(_per_class(split) < FEWEST[name]).tolist() for name, split in splits.items()}
+        if not any(few.values()):
+            return splits
+        if sizes.rare_classes == "error":
+            raise DataError(_too_few(images, splits, few, sizes))
+        counts = np.bincount(images.labels, minlength=len(images.classes))  # the rarest first: the others may fit then
+        fewest = min(counts[label] for labels in few.values() for label in labels)
+        images = _without(images, {label for labels in few.values() for label in labels if counts[label] == fewest})
+
+
+def _draw(images: ImageSet, sizes: Sizes, seed: int) -> dict[str, Split]:
     pools = {part: np.flatnonzero(images.parts == part) for part in ("train", "val", "test", "")}
     rest = np.sort(np.concatenate([pools["train"], pools[""]]))
     if len(pools["test"]):
@@ -46,9 +60,7 @@ def draw_splits(images: ImageSet, sizes: Sizes, seed: int) -> dict[str, Split]:
     else:
         val_pool, (val, train) = rest, _train_and_val(images, rest, sizes, seed)
     chosen = {"train": (rest, train), "val": (val_pool, val), "test": (test_pool, test)}
-    splits = {name: _split(images, pool, positions) for name, (pool, positions) in chosen.items()}
-    _check_classes(splits)
-    return splits
+    return {name: _split(images, pool, positions) for name, (pool, positions) in chosen.items()}
 
 
 def _split(images: ImageSet, pool: np.ndarray, positions: np.ndarray) -> Split:
@@ -62,7 +74,7 @@ def _train_and_val(images: ImageSet, pool: np.ndarray, sizes: Sizes, seed: int) 
     total = len(pool) if sizes.train is None else sizes.train
     count = sizes.val if sizes.val >= 1 else max(round(sizes.val * total), 1)
     if _grouped(images, pool):
-        return _divide(images, pool, count / len(pool), "subsample.val_size", seed)
+        return _divide_groups(images, pool, int(count), "subsample.val_size", seed)
     try:  # Validation first: its images stay the same however many are trained on.
         val, train = stratified_positions(images.labels[pool], [int(count), total - int(count)], seed)
     except DataError as error:
@@ -98,26 +110,24 @@ def _grouped(images: ImageSet, pool: np.ndarray) -> bool:
 def _divide_groups(
     images: ImageSet, pool: np.ndarray, count: int, parameter: str, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whole groups with about `count` images: the fold of scikit-learn's stratified ones whose size is nearest."""
-    from sklearn.model_selection import StratifiedGroupKFold  # half a second that few data sets need
+    """Whole groups with as near to `count` images as can be found, and the rest."""
+    if count > len(pool):
+        raise DataError(f"{parameter}: {count} images asked of {len(pool)} there are; ask for fewer")
+    numbers = _group_numbers(images, pool)
+    if count == len(pool):
+        return pool, pool[:0]
+    if numbers.max() == 0:
+        raise DataError(f"{parameter}: the {len(pool)} images there are belong to one group; two or more are needed")
+    part = stratified_groups(images.labels[pool], numbers, count, seed)
+    return pool[part], np.delete(pool, part)
 
-    groups = images.groups[pool].astype(object)
-    alone = groups == ""
-    groups[alone] = [f"\0{position}" for position in pool[alone]]  # no group: one of its own
-    folds, there = max(round(len(pool) / count), 2), len(set(groups))
-    if there < folds:
-        raise DataError(
-            f"{parameter}: at least {folds} groups are needed for such a part, found: {there}; ask for a larger share"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes rarer than folds, which are counted later
-        drawn = list(
-            StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32).split(
-                pool, images.labels[pool], groups
-            )
-        )
-    rest, part = min(drawn, key=lambda fold: abs(len(fold[1]) - count))
-    return pool[part], pool[rest]
+
+def _group_numbers(images: ImageSet, pool: np.ndarray) -> np.ndarray:
+    """The number of each image's group, from 0 on; an image without one is a group of its own."""
+    names, numbers = np.unique(images.groups[pool], return_inverse=True)
+    alone = images.groups[pool] == ""
+    numbers[alone] = len(names) + np.arange(alone.sum())
+    return np.unique(numbers, return_inverse=True)[1]
 
 
 def _check_groups(images: ImageSet, sizes: Sizes) -> None:
@@ -155,20 +165,38 @@ def _without_rare(images: ImageSet, rare_classes: str) -> ImageSet:
             f"class {images.classes[label]!r} has too few images ({there}){every}; "
             "add images, or set subsample.rare_classes to leave_out"
         )
-    kept = [label for label in range(len(images.classes)) if label not in rare]
+    return _without(images, set(rare))
+
+
+def _without(images: ImageSet, left_out: set[int]) -> ImageSet:
+    kept = [label for label in range(len(images.classes)) if label not in left_out]
     if len(kept) < 2:
-        raise DataError(f"subsample.rare_classes = leave_out: {len(kept)} classes are left; add images")
+        raise DataError(
+            f"subsample.rare_classes = leave_out: {plural(len(kept), 'class has', 'classes have')} enough images in "
+            "every split, two or more are needed; add images, or make the splits larger"
+        )
     new = np.full(len(images.classes), -1)
     new[kept] = range(len(kept))
     part = images.take(np.flatnonzero(np.isin(images.labels, kept)))
     return replace(part, labels=new[part.labels], classes=tuple(images.classes[label] for label in kept))
 
 
-def _check_classes(splits: dict[str, Split]) -> None:
-    for name, split in splits.items():
-        counts = np.bincount(split.labels, minlength=len(split.classes))
-        if (few := np.flatnonzero(counts < FEWEST[name])).size:
-            raise DataError(
-                f"class {split.classes[few[0]]!r} has too few images in the {name} split "
-                f"({counts[few[0]]} of at least {FEWEST[name]}); make subsample.{name}_size larger"
-            )
+def _per_class(split: Split) -> np.ndarray:
+    return np.bincount(split.labels, minlength=len(split.classes))
+
+
+def _too_few(images: ImageSet, splits: dict[str, Split], few: dict[str, list[int]], sizes: Sizes) -> str:
+    """The first class that a drawn split has too few images of, and what helps."""
+    name, label = next((name, labels[0]) for name, labels in few.items() if labels)
+    groups = len(set(_group_numbers(images, np.flatnonzero(images.labels == label))))
+    if _grouped(images, np.arange(len(images.labels))) and groups < len(FEWEST):
+        help_ = f"its images belong to {plural(groups, 'group', 'groups')}, which are not divided; add images of others"
+    elif name == "train" and sizes.train is None:
+        help_ = "make subsample.val_size or test_size smaller"
+    else:
+        help_ = f"make subsample.{name}_size larger"
+    there = f"{_per_class(splits[name])[label]} of at least {FEWEST[name]}"
+    return (
+        f"class {images.classes[label]!r} has too few images in the {name} split ({there}); {help_}, "
+        "or set subsample.rare_classes to leave_out"
+    )

@@ -6,6 +6,8 @@ import numpy as np
 
 from transfer.runtime.errors import DataError
 
+FEWEST_TRIES, MOST_TRIES, GROUPS_TRIED = 3, 50, 20_000  # orders of groups, of which the best is taken: about a second
+
 
 def quotas(counts: np.ndarray, size: int, taken: np.ndarray) -> np.ndarray:
     """Share `size` images among classes of `counts` images: proportional, exact in sum.
@@ -57,3 +59,62 @@ def stratified_positions(labels: np.ndarray, sizes: Sequence[int], seed: int) ->
 def some_of(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Positions of `count` images, or of all if there are fewer, each class in proportion."""
     return stratified_positions(labels, [min(count, len(labels))], seed)[0]
+
+
+def stratified_groups(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Positions, sorted, of whole groups with about `count` images, every class in proportion; never of all groups.
+
+    groups (N,) number each image's group from 0 on. Of several orders of the groups, the fill is taken that has, first,
+    images of the most classes on both sides, second, the nearest count, third, the nearest proportions.
+    scikit-learn's stratified folds of groups are not used because they know no counts but N divided by 2, 3, 4 ....
+    """
+    there = np.bincount(labels)
+    wanted = quotas(there, count, np.zeros_like(there))
+    pairs, images = np.unique(groups * len(there) + labels, return_counts=True)
+    group, label = np.divmod(pairs, len(there))
+    cuts = np.flatnonzero(np.diff(group)) + 1
+    members = list(zip(np.split(label, cuts), np.split(images, cuts), strict=True))
+    best, best_score = np.empty(0), (np.inf,)
+    for attempt in range(min(max(GROUPS_TRIED // len(members), FEWEST_TRIES), MOST_TRIES)):
+        taken = _fill(members, wanted, np.random.default_rng([seed, attempt]))
+        got = np.bincount(labels[taken[groups]], minlength=len(there))
+        one_sided = int((((got == 0) | (got == there)) & (there > 0)).sum())
+        score = (one_sided, abs(int(got.sum()) - count), int(((got - wanted) ** 2).sum()))
+        if score < best_score:
+            best, best_score = taken, score
+        if not any(score):
+            break
+    return np.flatnonzero(best[groups])
+
+
+def _fill(members: list[tuple[np.ndarray, np.ndarray]], wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which groups are taken (G,), in a random order, for `wanted` images of each class; of each, labels and counts."""
+    sizes = [int(images.sum()) for _, images in members]
+    taken, got, room = np.zeros(len(members), bool), np.zeros_like(wanted), int(wanted.sum())
+
+    def farther(number: int) -> int:
+        """How much farther from `wanted` a group brings the counts, in squares."""
+        label, images = members[number]
+        return int((images * (images + 2 * (got[label] - wanted[label]))).sum())
+
+    def take(number: int) -> int:
+        taken[number] = True
+        label, images = members[number]
+        got[label] += images
+        return sizes[number]
+
+    order = rng.permutation(len(members)).tolist()
+    for number in order:
+        if sizes[number] <= room and (farther(number) < 0 or not got[members[number][0]].all()):
+            room -= take(number)
+    for number in sorted(
+        (number for number in order if not taken[number]), key=farther
+    ):  # the count before proportions
+        if sizes[number] <= room:
+            room -= take(number)
+    left = sorted(
+        (number for number in order if not taken[number]), key=lambda number: (sizes[number], farther(number))
+    )
+    if len(left) > 1 and (sizes[left[0]] - room < room or not taken.any()):
+        take(left[0])
+    return taken

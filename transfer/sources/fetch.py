@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from transfer.runtime.errors import DownloadError
 from transfer.runtime.files import CHUNK_BYTES, sync
@@ -21,6 +21,7 @@ from transfer.runtime.progress import Progress
 
 TRIES = 3
 FIRST_WAIT_S = 1.0  # doubled after each failed try
+LEGAL = "%/:?#[]@!$&'()*+,;=~"  # in an http address; spaces and letters beyond ASCII are not
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 DISK_HERE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 BROKEN = (  # worth another try
@@ -47,9 +48,11 @@ def fetch(address: str, keep: Path, timeout_s: float) -> Path:
     if (masked := _masked(address)) != address:
         raise DownloadError(f"{masked}: holds a user or a password, which git would keep; give an address without")
     try:
-        scheme = urlsplit(address).scheme
-        if scheme in ("", "file"):
-            return _local_file(address, scheme)
+        scheme, local = urlsplit(address).scheme, local_path(address)
+        if local is not None:
+            if not local.is_file():
+                raise DownloadError(f"{address}: no such file; check the address")
+            return local
         if scheme == "http" and not _is_safe(address):
             raise DownloadError(f"{address}: plain http is not used; give an https, file or local address")
         keep.mkdir(parents=True, exist_ok=True)
@@ -59,21 +62,23 @@ def fetch(address: str, keep: Path, timeout_s: float) -> Path:
 
 
 def expand(address: str) -> list[str]:
-    """The addresses that a pattern with *, ? or [ matches, sorted; an address without one is itself.
+    """The addresses that a pattern with *, ? or [ matches, sorted; what is there under this very name is itself.
 
     Raises DownloadError if there is none.
     """
-    scheme = urlsplit(address).scheme
-    if scheme in ("http", "https") or not re.search(r"[*?\[]", address):
+    if urlsplit(address).scheme in ("http", "https") or not re.search(r"[*?\[]", address):
         return [address]
-    import fsspec
-
-    if scheme in ("", "file"):
-        found = glob.glob(str(Path(address.removeprefix("file://")).expanduser()), recursive=True)  # noqa: PTH207
+    local = local_path(address)
+    if local is not None:
+        folder = glob.escape(str(local.parent)) if local.parent.is_dir() else str(local.parent)
+        found = [str(local)] if local.exists() else glob.glob(f"{folder}/{local.name}", recursive=True)  # noqa: PTH207
     else:
+        import fsspec
+
         try:
             filesystem, pattern = fsspec.url_to_fs(address)
-            found = [str(filesystem.unstrip_protocol(path)) for path in filesystem.glob(pattern)]
+            paths = [pattern] if filesystem.exists(pattern) else filesystem.glob(pattern)
+            found = [str(filesystem.unstrip_protocol(path)) for path in paths]
         except Exception as error:  # of any backend
             raise DownloadError(f"{address}: not listed ({_one_line(error)}); check address and credentials") from None
     if not found:
@@ -90,12 +95,19 @@ def _masked(address: str) -> str:
     return re.sub(r"^([a-z][a-z0-9+.-]*:)?//[^/?#]*@", r"\1//***@", address, flags=re.IGNORECASE)
 
 
-def _local_file(address: str, scheme: str) -> Path:
+def local_path(address: str) -> Path | None:
+    """The path on this machine that an address names, None for an address elsewhere."""
+    scheme = urlsplit(address).scheme
+    if scheme not in ("", "file"):
+        return None
     # Only file:// addresses are percent-encoded; in a plain path a % is a %.
-    path = Path(unquote(address.removeprefix("file://")) if scheme else address).expanduser()
-    if not path.is_file():
-        raise DownloadError(f"{address}: no such file; check the address")
-    return path
+    return Path(unquote(address.removeprefix("file://")) if scheme else address).expanduser()
+
+
+def file_name(address: str) -> str:
+    """The last part of an address; of http(s), without what is asked beside the path."""
+    parts = urlsplit(address)
+    return (parts.path if parts.scheme in ("http", "https") else address).rsplit("/", 1)[-1]
 
 
 def _is_safe(address: str) -> bool:
@@ -219,5 +231,5 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
 
 def _get(address: str, timeout_s: float, more: Mapping[str, str] = MappingProxyType({})) -> http.client.HTTPResponse:
     headers = {"User-Agent": "transfer", "Accept-Encoding": "identity", **more}
-    request = urllib.request.Request(address, headers=headers)
+    request = urllib.request.Request(quote(address, safe=LEGAL), headers=headers)
     return urllib.request.build_opener(_SecureRedirects).open(request, timeout=timeout_s)

@@ -1,11 +1,11 @@
 """One labelled image on its way in, and the check of all of them."""
 
-import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,30 @@ IMAGE_ENDINGS = frozenset(
         *("tif", "tiff", "ppm", "pgm", "pbm", "pnm", "jp2", "avif"),
     )
 )
-PARTS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev", "eval"),
-    "test": ("test", "testing"),
+PART_OF = {
+    name + ending: part
+    for part, names in {
+        "train": ("train", "training"),
+        "val": ("val", "valid", "validation", "dev", "eval"),
+        "test": ("test", "testing"),
+    }.items()
+    for name in names
+    for ending in ("", "s", "set")
 }
-PART_OF = {name + plural: part for part, names in PARTS.items() for name in names for plural in ("", "s")}
+BESIDE_A_PART = (
+    "set",
+    "data",
+    "dataset",
+    "split",
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "seg",
+)  # as in test_set, seg_train
+UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 AT_ONCE = 256
+BYTES_AT_ONCE = 1 << 28  # of encoded files, and at most one file more
 SHOWN_DAMAGED = 20
 Refuse = Callable[[list[tuple[str, str]], int], None]  # (name, reason) of each damaged image, number of all images
 
@@ -37,7 +54,9 @@ Refuse = Callable[[list[tuple[str, str]], int], None]  # (name, reason) of each 
 class Item:
     """An image by its name in the source; part is train, val, test or ""; group may be "".
 
-    `read` gives the bytes of its file. An OSError, a ValueError or a DownloadError is damage to this image alone.
+    `read` gives the bytes of its file. An OSError, a ValueError or a DownloadError is damage to this image alone, which
+    is listed by its `place` in the source, by default the name.
+    Raises DataError for a text that no table of text can hold.
     """
 
     name: str
@@ -45,6 +64,13 @@ class Item:
     read: Callable[[], bytes]
     part: str = ""
     group: str = ""
+    place: str = ""
+
+    def __post_init__(self) -> None:
+        for text in (self.name, self.label, self.group, self.place):
+            if found := UNWRITABLE.search(text):
+                wrong = "is not UTF-8" if found[0] >= "\ud800" else "holds a tab, a line break or a control character"
+                raise DataError(f"{text!r}: a name that {wrong}; rename it")
 
 
 @dataclass
@@ -55,7 +81,7 @@ class Listing:
     items: Iterable[Item]
     classes: tuple[str, ...] = ()
     total: int | None = None
-    ignored: int = 0  # files that are no images
+    ignored: Counter[str] = field(default_factory=Counter)  # files that are no images, by their ending
 
 
 @dataclass
@@ -74,8 +100,9 @@ def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def part_of(text: str) -> str | None:
-    """train, val or test for a name that means it in any case, singular or plural; None for any other."""
-    return PART_OF.get(text.strip().casefold())
+    """train, val or test for a name that means it, as `Test`, `validation` or `training_set`; None for any other."""
+    words = [word for word in re.split(r"[\s_.-]+", text.strip().casefold()) if word not in BESIDE_A_PART]
+    return PART_OF.get(words[0]) if len(words) == 1 else None
 
 
 def write_items(path: Path, listing: Listing, refuse: Refuse | None = None) -> Written:
@@ -91,9 +118,9 @@ def write_items(path: Path, listing: Listing, refuse: Refuse | None = None) -> W
             _checked(listing.items), desc="read", unit="image", total=listing.total, leave=False
         ):
             if reason or data is None:
-                written.damaged.append((item.name, reason))
+                written.damaged.append((item.place or item.name, reason))
             else:
-                rows.append((item, size))
+                rows.append((replace(item, read=bytes), size))  # its own may hold the file
                 yield data
 
     with image_writer(path) as writer:
@@ -131,15 +158,22 @@ def _checked(items: Iterable[Item]) -> Iterator[tuple[Item, bytes | None, tuple[
     """Each item with its bytes and size, or the reason why it is damaged; in order, some ahead at a time."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for block in _blocks(items):
-            read = [(item, *_read(item)) for item in block]
-            sizes = pool.map(_check, [data for _, data, _ in read])
-            for (item, data, reason), (size, damage) in zip(read, sizes, strict=True):
+            sizes = pool.map(_check, [data for _, data, _ in block])
+            for (item, data, reason), (size, damage) in zip(block, sizes, strict=True):
                 yield item, data, size, reason or damage
+            block.clear()  # before the next is read
 
 
-def _blocks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    left = iter(items)
-    while block := list(itertools.islice(left, AT_ONCE)):
+def _blocks(items: Iterable[Item]) -> Iterator[list[tuple[Item, bytes | None, str]]]:
+    block, held = [], 0
+    for item in items:
+        data, reason = _read(item)
+        block.append((item, data, reason))
+        held += len(data or b"")
+        if len(block) == AT_ONCE or held >= BYTES_AT_ONCE:
+            yield block
+            block, held = [], 0
+    if block:
         yield block
 
 
@@ -161,7 +195,7 @@ def _check(data: bytes | None) -> tuple[tuple[int, int], str]:
 
 def write_damaged(path: Path, damaged: list[tuple[str, str]]) -> None:
     """One line per image that is left out."""
-    rows = [{"image": " ".join(name.split()), "reason": reason} for name, reason in damaged]
+    rows = [{"image": name, "reason": " ".join(reason.split())} for name, reason in damaged]
     write_tsv(path, rows, ("image", "reason"))
 
 

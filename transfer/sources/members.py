@@ -33,14 +33,14 @@ def open_members(path: Path, scratch: Path) -> Iterator[list[Member]]:
     Raises ArchiveError for an archive that is damaged, which a file in it need not be.
     """
     if path.is_dir():
-        yield list(_of_folder(path))
+        yield list(files_of(path))
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             files = [info for info in archive.infolist() if not info.is_dir() and _is_shown(info.filename)]
             yield [Member(info.filename, _zip_reader(archive, info)) for info in files]
     else:
         with _opened_tar(path, scratch) as archive:
-            files = [info for info in archive if info.isreg() and not info.issparse() and _is_shown(info.name)]
+            files = [info for info in archive if not info.isdir() and _is_shown(info.name)]
             yield [Member(info.name, _tar_reader(archive, info)) for info in files]
 
 
@@ -48,7 +48,8 @@ def _is_shown(name: str) -> bool:
     return not any((part.startswith(".") and part != ".") or part in NO_FILES for part in name.split("/"))
 
 
-def _of_folder(folder: Path) -> Iterator[Member]:
+def files_of(folder: Path) -> Iterator[Member]:
+    """The files of a folder but hidden ones, in no order. Raises ArchiveError for folders that are too deep."""
     for place, folders, names in os.walk(folder, followlinks=True):
         if len(Path(place).relative_to(folder).parts) > 20:
             raise ArchiveError(f"{folder}: folders more than 20 deep at {place}; a link that leads back to itself?")
@@ -84,6 +85,8 @@ def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[],
 
 def _tar_reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], bytes]:
     def read() -> bytes:
+        if not info.isreg() or info.issparse():
+            raise ValueError("a link or no plain file; pack it with tar --dereference --hard-dereference")
         stream = archive.extractfile(info)
         data = stream.read() if stream else b""
         if len(data) != info.size:

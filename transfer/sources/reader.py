@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from transfer.runtime.errors import ArchiveError, DownloadError
 from transfer.runtime.files import sha256_of
 from transfer.sources.cifar import Archive, is_cifar, read_archive
-from transfer.sources.fetch import expand, fetch
+from transfer.sources.fetch import expand, fetch, local_path
 from transfer.sources.items import Listing
-from transfer.sources.members import open_members
+from transfer.sources.members import files_of, open_members
 from transfer.sources.table import Columns, is_table, list_tables
 from transfer.sources.tars import DAMAGED, BoundedStream, open_tar
 from transfer.sources.tree import is_image, list_tree
@@ -37,13 +36,12 @@ def open_source(source: Source) -> Iterator[Archive | Listing]:
 
     Raises DownloadError, ArchiveError or DataError.
     """
-    address = source.address
-    if is_table(address) or _tables_in(address):
-        yield _tables(source)
+    address, local = source.address, local_path(source.address)
+    folder = local if local is not None and local.is_dir() else None
+    if tables := _tables_at(address, folder):
+        yield _tables(source, tables)
         return
-    local = _local_folder(address)
-    if local is None:
-        local = fetch(address, source.state, source.timeout_s)
+    local = folder or fetch(address, source.state, source.timeout_s)
     if _is_cifar(local):
         yield _cifar(source, local)
         return
@@ -52,23 +50,22 @@ def open_source(source: Source) -> Iterator[Archive | Listing]:
         yield list_tree(members, address)
 
 
-def _local_folder(address: str) -> Path | None:
-    if urlsplit(address).scheme not in ("", "file"):
-        return None
-    path = Path(unquote(address.removeprefix("file://")) if address.startswith("file://") else address).expanduser()
-    return path if path.is_dir() else None
+def _tables_at(address: str, folder: Path | None) -> list[str]:
+    """The addresses of tables that are meant; of a folder without images, its Parquet files at any depth."""
+    if folder is None:
+        return expand(address) if is_table(address) else []
+    found = []
+    for member in files_of(folder):
+        if is_image(member.name):
+            return []
+        if member.name.lower().endswith(".parquet"):
+            found.append(str(folder / member.name))
+    return sorted(found)
 
 
-def _tables_in(address: str) -> bool:
-    folder = _local_folder(address)
-    return folder is not None and any(folder.glob("*.parquet"))
-
-
-def _tables(source: Source) -> Listing:
-    address = source.address.rstrip("/") + "/*.parquet" if _tables_in(source.address) else source.address
-    addresses = expand(address)
+def _tables(source: Source, addresses: list[str]) -> Listing:
     if len(addresses) > 1 and source.sha256 is not None:
-        raise DownloadError(f"{address}: {len(addresses)} files have no one digest; set download.sha256 to null")
+        raise DownloadError(f"{source.address}: {len(addresses)} files have no one digest; set download.sha256 to null")
     tables = [(one, fetch(one, source.state, source.timeout_s)) for one in addresses]
     for _, path in tables:
         _check_digest(source, path)

@@ -1,19 +1,22 @@
 """Tables of images: CSV, TSV or Parquet with a column of paths, addresses or bytes and a column of labels."""
 
-import csv
-import json
+import os
+import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 from transfer.runtime.errors import DataError
 from transfer.runtime.parameters import Group
+from transfer.sources.fetch import file_name, local_path
 from transfer.sources.items import Item, Listing, part_of
+from transfer.sources.rows import class_names, column_names, holds_texts, read_rows
 
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
-ROWS_AT_ONCE = 64
+SHOWN_COLUMNS = 12
 # Column names by which a column is recognised if none is set, first match first; compared without case and signs.
 USUAL = {
     "image": ("image", "img", "bytes", "imagebytes", "path", "imagepath", "file", "filename", "filepath", "imagefile",
@@ -23,7 +26,6 @@ USUAL = {
     "group": ("group", "groupid", "patient", "patientid", "subject", "subjectid", "camera", "cameraid", "session",
               "sessionid", "site"),
 }  # fmt: skip
-Read = Callable[[str], bytes]
 
 
 class Columns(Group):
@@ -35,101 +37,162 @@ class Columns(Group):
     group: str | None
 
 
+@dataclass(frozen=True)
+class _Table:
+    """A table's address and local file, its columns by what they are for, and the part that its name gives all rows."""
+
+    address: str
+    path: Path
+    columns: Mapping[str, str]
+    part: str
+
+    def rows(self, *purposes: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Rows, numbered as a spreadsheet does, with the cells of these purposes, by default all, by purpose."""
+        columns = {purpose: name for purpose, name in self.columns.items() if purpose in purposes or not purposes}
+        for number, row in enumerate(read_rows(self.address, self.path, [*columns.values()]), 2):
+            yield number, {purpose: row[name] for purpose, name in columns.items()}
+
+
 def is_table(address: str) -> bool:
     """Whether an address ends as a table's does."""
-    return urlsplit(address).path.lower().endswith(TABLE_ENDINGS)
+    return file_name(address).lower().endswith(TABLE_ENDINGS)
 
 
 def list_tables(tables: Sequence[tuple[str, Path]], wanted: Columns, fetch: Callable[[str], Path]) -> Listing:
     """Images of tables by their addresses and local files, in the order of their rows.
 
     A path is taken from the folder that its table lies in; `fetch` brings what an address names to a local file.
-    Without a column of parts, a Parquet file whose name begins with train, val or test gives its own rows that part.
-    Raises DataError for a table that cannot be read, a column that is missing, or rows that contradict each other.
+    Without a column of parts, a table whose name begins with train, val or test gives its own rows that part.
+    Raises DataError for a table that cannot be read, a column that is missing, or a label that is none.
     """
-    classes: tuple[str, ...] = ()
+    opened, classes = [], ()
     for address, path in tables:
-        classes = classes or _class_names(address, path)
-    return Listing("a table of images", _items(tables, wanted, fetch, classes), classes)
+        columns = _columns(address, column_names(address, path), wanted)
+        part = part_of(re.split(r"[-_.]", file_name(address))[0]) or ""
+        opened.append(_Table(address, path, columns, part))
+        named = class_names(address, path, columns["label"])
+        if classes and named and named != classes:
+            raise DataError(f"{address}: names other classes than {tables[0][0]}; give tables of one data set")
+        classes = classes or named
+    return Listing("a table of images", _items(opened, fetch, classes), classes)
 
 
-def _items(
-    tables: Sequence[tuple[str, Path]], wanted: Columns, fetch: Callable[[str], Path], classes: Sequence[str]
-) -> Iterator[Item]:
-    labels: dict[str, str] = {}
-    for address, path in tables:
-        of_file = part_of(re.split(r"[-_.]", PurePosixPath(urlsplit(address).path).name)[0]) or ""
-        names: dict[str, str] = {}
-        for number, row in enumerate(_rows(address, path), 2):
-            names = names or _columns(address, list(row), wanted)
-            cell = row[names["image"]]
-            label = _label(row[names["label"]], classes, f"{address}: row {number}: {names['label']}")
-            part = of_file
-            if "part" in names:
-                part = _part(str(row[names["part"]] or ""), f"{address}: row {number}: {names['part']}")
-            group = str(row[names["group"]] if row[names["group"]] is not None else "") if "group" in names else ""
-            name, read = _image(cell, f"row {number}", address, fetch)
-            if not isinstance(cell, bytes | Mapping) and (other := labels.setdefault(name, label)) != label:
-                read = _refused(f"listed as {other!r} and as {label!r}")
-            yield Item(name, label, read, part, group)
+def _items(tables: Sequence[_Table], fetch: Callable[[str], Path], classes: Sequence[str]) -> Iterator[Item]:
+    contested = _contested(tables, classes)
+    for table in tables:
+        for number, row in table.rows():
+            where = f"{file_name(table.address)} row {number}"
+            label = _label(row["label"], classes, f"{table.address}: row {number}: {table.columns['label']}")
+            part = table.part
+            if "part" in row:
+                part = _part(_text(row["part"]), f"{table.address}: row {number}: {table.columns['part']}")
+            name, place, data = _image(row["image"], table.address)
+            if not label:
+                read = _refused(f"{where}: {table.columns['label']} is empty")
+            elif place in contested:
+                read = _refused(contested[place])
+            else:
+                read = _reader(data, place, fetch)
+            listed = f"{where} ({name})" if name and not place else ""
+            yield Item(name or where, label, read, part, _text(row.get("group")), listed)
+
+
+def _contested(tables: Sequence[_Table], classes: Sequence[str]) -> dict[str, str]:
+    """The places of images that are listed with several labels, and with which."""
+    first: dict[str, str] = {}
+    several: dict[str, dict[str, None]] = {}
+    for table in tables:
+        if not holds_texts(table.address, table.path, table.columns["image"]):
+            continue
+        for number, row in table.rows("image", "label"):
+            label = _label(row["label"], classes, f"{table.address}: row {number}: {table.columns['label']}")
+            place = _image(row["image"], table.address)[1]
+            if place and label and (other := first.setdefault(place, label)) != label:
+                several.setdefault(place, {other: None})[label] = None
+    return {place: f"listed as {' and as '.join(map(repr, labels))}" for place, labels in several.items()}
 
 
 def _columns(address: str, there: list[str], wanted: Columns) -> dict[str, str]:
     """The columns in use by what they are for."""
+    if len(there) == 1 and (signs := [sign for sign in ";\t|," if sign in there[0]]):
+        raise DataError(f"{address}: its columns are separated by {signs[0]!r}; save it with commas, or tabs as .tsv")
     plain = {re.sub(r"[^a-z0-9]", "", name.casefold()): name for name in reversed(there)}
+    more = f" and {len(there) - SHOWN_COLUMNS} more" if len(there) > SHOWN_COLUMNS else ""
+    all_names = ", ".join(there[:SHOWN_COLUMNS]) + more
     found = {}
     for purpose, usual in USUAL.items():
         chosen = getattr(wanted, purpose)
         if chosen is not None and chosen not in there:
-            raise DataError(f"{address}: download.columns.{purpose} = {chosen!r}: the columns are {', '.join(there)}")
+            raise DataError(f"{address}: download.columns.{purpose} = {chosen!r}: the columns are {all_names}")
         name = chosen or next((plain[key] for key in usual if key in plain), None)
         if name is not None:
             found[purpose] = name
         elif purpose in ("image", "label"):
+            one_hot = ", or give one column of class names instead of a column for each class"
             raise DataError(
                 f"{address}: no column is named as one of {purpose}s is; set download.columns.{purpose} "
-                f"to one of {', '.join(there)}"
+                f"to one of {all_names}{one_hot if purpose == 'label' else ''}"
             )
     return found
 
 
 def _label(cell: Any, classes: Sequence[str], where: str) -> str:
+    """A label's name, "" where there is none."""
     if isinstance(cell, list | dict):
         raise DataError(f"{where} holds several labels; one label per image is what this pipeline learns")
-    if cell is None or (text := str(cell).strip()) == "":
-        raise DataError(f"{where} is empty; give each image a label, or leave its row out")
-    if classes and isinstance(cell, int):
-        if not 0 <= cell < len(classes):
-            raise DataError(f"{where} = {cell}: the table names {len(classes)} classes, 0 to {len(classes) - 1}")
-        return classes[cell]
+    text = _text(cell)
+    if classes and isinstance(cell, int | float) and re.fullmatch(r"-?\d+", text):
+        if not 0 <= int(text) < len(classes):
+            raise DataError(f"{where} = {text}: the table names {len(classes)} classes, 0 to {len(classes) - 1}")
+        return classes[int(text)]
     return text
+
+
+def _text(cell: Any) -> str:
+    """A cell's text, "" where there is none; a whole number is the same however it is written: 1.0 is 1."""
+    text = "" if cell is None else str(cell).strip()
+    if re.fullmatch(r"-?\d+\.0+", text):
+        return text.split(".")[0]
+    return "" if text in ("nan", "NaN") else text
 
 
 def _part(text: str, where: str) -> str:
     part = part_of(text)
-    if part is None and text.strip():
+    if part is None and text:
         raise DataError(f"{where} = {text!r}: not train, val or test")
     return part or ""
 
 
-def _image(cell: Any, row: str, address: str, fetch: Callable[[str], Path]) -> tuple[str, Callable[[], bytes]]:
-    """The name of a row's image and how its bytes are read."""
+def _image(cell: Any, address: str) -> tuple[str, str, bytes | None]:
+    """The name of a row's image, "" for none, and where its file lies or the bytes themselves."""
+    name = ""
     if isinstance(cell, Mapping):  # as Hugging Face's data sets have it
-        data, path = cell.get("bytes"), cell.get("path")
-        if data is None and path:
-            return _image(path, row, address, fetch)
-        cell = data
-        row = path or row
+        name, cell = cell.get("path") or "", cell.get("path") if cell.get("bytes") is None else cell["bytes"]
     if isinstance(cell, bytes):
-        return row, lambda: cell
+        return name, "", cell
     text = str(cell or "").strip()
-    if not text:
-        return row, _refused("no image")
-    if "://" in address:
-        place = urljoin(address, text) if "://" not in text else text
-    else:
-        place = text if "://" in text or Path(text).is_absolute() else str(Path(address).expanduser().parent / text)
-    return text, lambda: fetch(place).read_bytes()
+    return text, text and _beside(address, text), None
+
+
+def _beside(address: str, text: str) -> str:
+    """Where a path in a table leads, from the folder that the table lies in; an address is one already."""
+    if "://" in text:
+        return text
+    local = local_path(address)
+    if local is not None:
+        return os.path.normpath(local.parent / text)
+    if urlsplit(address).scheme in ("http", "https"):  # which alone are percent-encoded
+        site = urlsplit(address)
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(site.path), quote(text)))
+        return site._replace(path=path, query="", fragment="").geturl()
+    scheme, path = address.split("://", 1)
+    return f"{scheme}://{posixpath.normpath(posixpath.join(posixpath.dirname(path), text.lstrip('/')))}"
+
+
+def _reader(data: bytes | None, place: str, fetch: Callable[[str], Path]) -> Callable[[], bytes]:
+    if data is not None:
+        return lambda: data
+    return (lambda: fetch(place).read_bytes()) if place else _refused("no image")
 
 
 def _refused(reason: str) -> Callable[[], bytes]:
@@ -137,58 +200,3 @@ def _refused(reason: str) -> Callable[[], bytes]:
         raise ValueError(reason)
 
     return read
-
-
-def _rows(address: str, path: Path) -> Iterator[dict[str, Any]]:
-    kind = PurePosixPath(urlsplit(address).path).suffix.lower()
-    yield from _parquet_rows(address, path) if kind == ".parquet" else _text_rows(address, path, kind)
-
-
-def _text_rows(address: str, path: Path, kind: str) -> Iterator[dict[str, Any]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter="\t" if kind == ".tsv" else ",", strict=True)
-            for row in reader:
-                if None in row or None in row.values():
-                    columns = len(reader.fieldnames or ())
-                    raise DataError(
-                        f"{address}: line {reader.line_num} has not the {columns} columns of the first line"
-                    )
-                yield row
-    except UnicodeDecodeError as error:
-        wrong = f"byte {error.start + 1} is 0x{error.object[error.start]:02x}"
-        raise DataError(f"{address}: not UTF-8 ({wrong}); save it as UTF-8") from None
-    except csv.Error as error:
-        raise DataError(f"{address}: not readable as a table ({error})") from None
-
-
-def _parquet_rows(address: str, path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE):
-                yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise DataError(f"{address}: not readable as Parquet ({' '.join(str(error).split())})") from None
-
-
-def _class_names(address: str, path: Path) -> tuple[str, ...]:
-    """The names that a Hugging Face data set gives its numbered labels, or none."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not urlsplit(address).path.lower().endswith(".parquet"):
-        return ()
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    except (pa.ArrowException, OSError, ValueError, AttributeError):
-        return ()
-    for feature in features.values():
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names"):
-            return tuple(map(str, feature["names"]))
-    return ()

@@ -111,16 +111,27 @@ def test_images_without_a_group_beside_grouped_ones_are_each_their_own() -> None
         (
             a_set([40, 40]),
             sizes(test=1),
-            r"'dog' has too few images in the test split \(0 of at least 1\); make .*test_size larger",
+            r"'dog' has too few images in the test split \(0 of at least 1\); make .*test_size larger, or set",
         ),
         (
             a_set([9, 9], groups=["a"] * 18),
             sizes(),
-            "test_size: at least 4 groups are needed for such a part, found: 1",
+            "test_size: the 18 images there are belong to one group; two or more are needed",
         ),
         (a_set([9, 9], groups=["a", "b"] * 9), sizes(train=9), "train_size = 9: images belong to groups"),
         (a_set([9, 9], ["train", "train", "test"] * 6, ["a"] * 18), sizes(), "group 'a' is in train and in test"),
-        (a_set([2, 2]), sizes(rare="leave_out"), "rare_classes = leave_out: 0 classes are left"),
+        (a_set([2, 2]), sizes(rare="leave_out"), "leave_out: 0 classes have enough images in every split"),
+        (
+            a_set([9, 9], groups=["a", "b"] * 9),
+            sizes(val=20),
+            "val_size: 20 images asked of 9 there are; ask for fewer",
+        ),
+        (a_set([9, 9], groups=["a", "b"] * 9), sizes(test=20), "test_size: 20 images asked of 18 there are"),
+        (
+            a_set([40, 40]),
+            sizes(val=63),
+            r"train split \(0 of at least 2\); make subsample.val_size or test_size smaller, or set",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(images: ImageSet, wanted: Sizes, complaint: str) -> None:
@@ -135,3 +146,72 @@ def test_rare_classes_can_be_left_out() -> None:
         assert split.classes == ("cat", "fire truck")
         assert set(split.labels.tolist()) == {0, 1}
     assert sum(len(split.labels) for split in splits.values()) == 60
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("per_class", [[60, 4, 60], [90, 5, 90], [6, 60, 60]])
+def test_a_class_that_rounding_leaves_without_images_can_be_left_out(per_class: list[int], grouped: bool) -> None:
+    images = a_set(per_class)
+    if grouped:  # all of the rare class lie in one group, so that no two splits have it
+        rare = images.labels == int(np.argmin(per_class))
+        images = replace(images, groups=np.where(rare, "rare", [f"g{i % 17}" for i in range(len(rare))]))
+    wanted = sizes(val=0.05, test=0.05)
+    with pytest.raises(
+        DataError, match=f"class '{NAMES[np.argmin(per_class)]}' .*or set subsample.rare_classes to leave"
+    ):
+        draw_splits(images, wanted, 0)
+    splits = draw_splits(images, replace(wanted, rare_classes="leave_out"), 0)
+    for split in splits.values():
+        assert split.classes == tuple(name for label, name in enumerate(NAMES) if label != np.argmin(per_class))
+        assert set(split.labels.tolist()) == {0, 1}
+
+
+def test_a_class_whose_images_belong_to_too_few_groups_is_told_of_groups() -> None:
+    images = a_set([60, 60, 12])
+    groups = np.where(images.labels == 2, "camera", [f"g{i % 20}" for i in range(132)])
+    with pytest.raises(
+        DataError, match=r"'fire truck' .* its images belong to 1 group, .*not divided; add images of others"
+    ):
+        draw_splits(replace(images, groups=groups), sizes(), 0)
+
+
+def grouped(size_of: list[int], classes: int, seed: int = 0) -> ImageSet:
+    """Groups of these sizes, each with images of every class."""
+    groups = [f"p{number}" for number, size in enumerate(size_of) for _ in range(size)]
+    labels = np.random.default_rng(seed).integers(0, classes, len(groups))
+    images = pixel_set(np.zeros((len(groups), 1, 1, 3), np.uint8), labels, NAMES[:classes], [""] * len(groups))
+    return replace(images, groups=np.array(groups))
+
+
+@pytest.mark.parametrize("test", [0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 120, 75, 6])
+@pytest.mark.parametrize("size_of", [[3] * 100, [1] * 300, [*range(1, 21), *[2] * 45]])
+def test_counts_of_whole_groups_are_those_asked_for_where_groups_can_give_them(size_of: list[int], test: float) -> None:
+    images = grouped(size_of, 2)
+    splits = draw_splits(images, sizes(val=0.2, test=test), 0)
+    count = test if test >= 1 else round(test * 300)
+    assert len(splits["test"].labels) == count
+    val = round(0.2 * (300 - count))
+    assert abs(len(splits["val"].labels) - val) <= (1 if size_of[0] == 3 else 0)
+    for split in splits.values():
+        assert abs((split.labels == 0).sum() - len(split.labels) * (images.labels == 0).mean()) <= 2
+
+
+def test_a_share_below_one_group_is_one_group() -> None:
+    splits = draw_splits(grouped([10] * 10, 2), sizes(test=0.05, val=0.05), 0)
+    assert [len(splits[name].labels) for name in ("train", "val", "test")] == [80, 10, 10]
+
+
+def test_which_groups_are_drawn_depends_on_the_seed_and_not_on_their_size() -> None:
+    drawn = [set(draw_splits(grouped([*range(1, 25)], 2), sizes(), seed)["test"].groups) for seed in range(20)]
+    assert len(set().union(*drawn)) > 20
+    assert len(set(map(frozenset, drawn))) > 15
+
+
+def test_classes_of_one_group_each_stay_in_proportion() -> None:
+    """As patients have one diagnosis: every group is of one class."""
+    groups = [f"p{number}" for number in range(120) for _ in range(1 + number % 4)]
+    labels = np.array([int(name[1:]) % 10 // 5 + int(name[1:]) % 20 // 19 for name in groups])
+    images = pixel_set(np.zeros((len(groups), 1, 1, 3), np.uint8), labels, NAMES, [""] * len(groups))
+    for split in draw_splits(replace(images, groups=np.array(groups)), sizes(), 0).values():
+        expected = np.bincount(labels) * len(split.labels) / len(labels)
+        assert np.abs(np.bincount(split.labels, minlength=3) - expected).max() <= 3

@@ -256,9 +256,7 @@ def test_every_parameter_that_a_rule_names_is_one_of_params_yaml() -> None:
 def test_findings_come_in_the_order_of_their_gravity() -> None:
     many = changed({"evaluate.mva_met": False, "audit.maps.word": "refuted", "evaluate.label_errors": {"suspected": 3}})
     missed, audit, labels = diagnose(many)
-    assert [part in found.symptom for found, part in ((missed, "missed"), (audit, "heat maps"), (labels, "label"))] == [
-        True
-    ] * 3
+    assert all(part in found.symptom for found, part in ((missed, "missed"), (audit, "heat maps"), (labels, "label")))
 
 
 @pytest.mark.parametrize("left_out", [name for name in [*METRICS, *TABLES] if name != "evaluate"])

@@ -71,7 +71,7 @@ def test_deeper_folders_belong_to_their_class_and_other_files_are_counted(tmp_pa
     for name in ("notes.txt", "digit 0/Thumbs.db", "digit 0/.DS_Store", ".hidden.png"):
         (folder / name).write_bytes(b"no image")
     images, written, listing = read(folder, tmp_path)
-    assert (len(images.labels), listing.ignored, written.damaged) == (13, 2, [])
+    assert (len(images.labels), listing.ignored, written.damaged) == (13, {".txt": 1, ".db": 1}, [])
     assert np.bincount(images.labels).tolist() == [4, 5, 4]
 
 
