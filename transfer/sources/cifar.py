@@ -12,6 +12,7 @@ import io
 import re
 import tarfile
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from transfer.runtime.errors import ArchiveError
 from transfer.runtime.files import CHUNK_BYTES, whole
 from transfer.runtime.progress import Progress
 from transfer.sources.images import ImageSet, pixel_set
+from transfer.sources.items import UNWRITABLE
 from transfer.sources.members import Member, open_members
 from transfer.sources.tars import DAMAGED, BoundedStream, open_tar, why
 
@@ -31,7 +33,7 @@ LARGEST_CLASS_LIST_BYTES = 1 << 16
 FOLDER = "cifar-10-batches-bin"
 CLASSES = "batches.meta.txt"
 TEST = "test_batch.bin"
-BATCH = r"data_batch_(0|[1-9]\d{0,2})\.bin"
+BATCH = r"data_batch_(\d{1,3})\.bin"
 CIFAR_100_LISTS = {"fine": "fine_label_names.txt", "coarse": "coarse_label_names.txt"}
 OFFICIAL_SHA256 = {
     "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
@@ -79,10 +81,10 @@ def read_archive(path: Path, labels: str = "fine") -> Archive:
     members = _read_members(path)
     if any(name in members for name in CIFAR_100_LISTS.values()):
         listed, batches, test, label_bytes = CIFAR_100_LISTS[labels], ["train.bin"], "test.bin", 2
+        if tens := [name for name in members if name == TEST or re.fullmatch(BATCH, name)]:
+            raise ArchiveError(f"{path}: CIFAR-100, and {tens[0]} of CIFAR-10 too; keep one of the two")
     else:
-        numbers = [int(name[11:-4]) for name in members if name.startswith("data_batch_")]
-        batches = [f"data_batch_{number}.bin" for number in range(min([1, *numbers]), max([1, *numbers]) + 1)]
-        listed, test, label_bytes = CLASSES, TEST, 1
+        batches, listed, test, label_bytes = _batches(path, members), CLASSES, TEST, 1
     for name in [listed, *batches, test]:
         if name not in members:
             raise ArchiveError(f"{path}: {name} is missing; fetch the binary version of the archive again")
@@ -99,6 +101,16 @@ def read_archive(path: Path, labels: str = "fine") -> Archive:
     digests = {name: hashlib.sha256(members[name]).hexdigest() for name in parts}
     official = digests == OFFICIAL_SHA256 and classes == OFFICIAL_CLASSES
     return Archive(train, parts[test], classes, official)
+
+
+def _batches(path: Path, members: Iterable[str]) -> list[str]:
+    """The training batches that there have to be, in the order of their numbers, which may begin with zeros."""
+    named: dict[int, str] = {}
+    for name in sorted(members):
+        if (found := re.fullmatch(BATCH, name)) and named.setdefault(int(found[1]), name) != name:
+            raise ArchiveError(f"{path}: {named[int(found[1])]} and {name} have one number; keep one of the two")
+    numbers = range(min([1, *named]), max([1, *named]) + 1)
+    return [named.get(number, f"data_batch_{number}.bin") for number in numbers]
 
 
 def _read_members(path: Path) -> dict[str, bytes]:
@@ -155,17 +167,24 @@ def _read_tar(path: Path) -> dict[str, bytes]:
     except DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ArchiveError(f"{path}: damaged or not a tar archive ({why(error)}); fetch it again") from None
+        raise ArchiveError(
+            f"{path}: damaged, or no archive that can be read ({why(error)}); fetch it again, or "
+            "give a folder, a tar or zip of images, or a table"
+        ) from None
     return members
 
 
 def _class_names(path: Path, listed: str, content: bytes) -> tuple[str, ...]:
     try:
-        lines = content.decode("utf-8-sig").split("\n")  # without the mark that some editors put in front
+        text = content.decode("utf-8-sig")  # without the mark that some editors put in front
     except UnicodeDecodeError as error:
         wrong = f"byte {error.start + 1} is 0x{content[error.start]:02x}"
         raise ArchiveError(f"{path}: {listed} is not UTF-8 ({wrong}); save it as UTF-8 and pack it again") from None
-    names = tuple(name for line in lines if (name := " ".join(line.split())))
+    names = tuple(line.strip(" \t\r") for line in text.rstrip().split("\n")) if text.strip() else ()
+    for number, name in enumerate(names, 1):
+        if not name or UNWRITABLE.search(name):
+            wrong = "holds a tab or a control character" if name else "is empty"
+            raise ArchiveError(f"{path}: {listed}, line {number} {wrong}; it must name a class on each line")
     if len(names) < 2 or len(set(names)) != len(names):
         raise ArchiveError(f"{path}: {listed} names {list(names)}; it must name two or more different classes")
     return names

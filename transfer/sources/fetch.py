@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
+from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from transfer.runtime.errors import DownloadError
@@ -96,8 +96,14 @@ def _masked(address: str) -> str:
 
 
 def local_path(address: str) -> Path | None:
-    """The path on this machine that an address names, None for an address elsewhere."""
-    scheme = urlsplit(address).scheme
+    """The path on this machine that an address names, None for an address elsewhere.
+
+    Raises DownloadError for what is no address.
+    """
+    try:
+        scheme = urlsplit(address).scheme
+    except ValueError as error:
+        raise DownloadError(f"{address}: not an address ({error}); check it") from None
     if scheme not in ("", "file"):
         return None
     # Only file:// addresses are percent-encoded; in a plain path a % is a %.
@@ -122,7 +128,7 @@ def _in_several_tries(address: str, scheme: str, keep: Path, timeout_s: float) -
         try:
             if scheme in ("http", "https"):
                 return _fetch_http(address, keep, timeout_s)
-            return _fetch_other(address, keep)
+            return _fetch_other(address, keep, timeout_s)
         except urllib.error.HTTPError as error:
             if error.code < 500:
                 raise DownloadError(f"{address}: the server answered {error.code}; check the address") from None
@@ -134,12 +140,12 @@ def _in_several_tries(address: str, scheme: str, keep: Path, timeout_s: float) -
     raise DownloadError(f"{address}: not reached in {TRIES} tries ({reason}); try again later or give a mirror")
 
 
-def _fetch_other(address: str, keep: Path) -> Path:
+def _fetch_other(address: str, keep: Path, timeout_s: float) -> Path:
     import fsspec  # only for addresses such as s3://..., which most runs do not have
 
     target = keep / hashlib.sha256(address.encode()).hexdigest()[:16]
     try:
-        filesystem, path = fsspec.url_to_fs(address)
+        filesystem, path = fsspec.url_to_fs(address, **_patience(address, timeout_s))
         filesystem.get_file(path, str(target))
     except MemoryError:
         raise
@@ -150,6 +156,14 @@ def _fetch_other(address: str, keep: Path) -> Path:
             f"{address}: {_one_line(error)}; check its name, credentials and endpoint, or give a path or https address"
         ) from None
     return target
+
+
+def _patience(address: str, timeout_s: float) -> dict[str, Any]:
+    """What a backend is told of timeouts; one that is not asked for here has its own."""
+    if not address.startswith("s3://"):
+        return {}
+    waits = {"connect_timeout": timeout_s, "read_timeout": timeout_s, "retries": {"total_max_attempts": 1}}
+    return {"config_kwargs": waits}
 
 
 def _fetch_http(address: str, keep: Path, timeout_s: float) -> Path:

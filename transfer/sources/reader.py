@@ -17,6 +17,8 @@ from transfer.sources.table import Columns, is_table, list_tables
 from transfer.sources.tars import DAMAGED, BoundedStream, open_tar
 from transfer.sources.tree import is_image, list_tree
 
+OTHER_VERSIONS = ("batches.meta", "batches.meta.mat")  # CIFAR-10 for Python and Matlab
+
 
 @dataclass(frozen=True)
 class Source:
@@ -113,7 +115,7 @@ def _cifar(source: Source, local: Path) -> Archive:
 
 
 def _is_cifar(path: Path) -> bool:
-    """Whether the first file of a known kind belongs to a CIFAR layout, or nothing else can be made of the whole."""
+    """Whether the first file of a known kind belongs to a CIFAR layout, or it is damaged, as CIFAR's reader says."""
     if path.is_dir():
         names = [entry.name for folder in (path, *path.iterdir()) if folder.is_dir() for entry in folder.iterdir()]
         return any(map(is_cifar, names)) and not any(map(is_image, names))
@@ -123,7 +125,7 @@ def _is_cifar(path: Path) -> bool:
     try:
         with open_tar(path) as content, tarfile.open(fileobj=(bounded := BoundedStream(content)), mode="r|") as archive:
             for member in archive:
-                if is_cifar(member.name):
+                if is_cifar(member.name) or Path(member.name).name in OTHER_VERSIONS:
                     return True
                 if is_image(member.name):
                     return False
@@ -131,4 +133,5 @@ def _is_cifar(path: Path) -> bool:
     except DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-    return True
+        return True
+    return False

@@ -145,16 +145,47 @@ def test_a_label_without_a_class_is_refused_naming_its_record(tmp_path: Path) ->
     assert_refused(path, "data_batch_1.bin, record 2 has label 3", "names 3 classes (0 to 2)")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"cat\n", b"cat\ndog\ncat\n", b"fire  truck\nfire truck\ndog\n"])
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"cat\n", b"cat\ndog\ncat\n", b"dog \ndog\ncat"])
 def test_a_class_list_without_two_different_names_is_refused(tmp_path: Path, content: bytes) -> None:
     assert_refused(written(tmp_path, tar_of(in_folder({**members(), CLASSES: content}))), CLASSES, "different classes")
 
 
 @pytest.mark.parametrize(
-    "content", [b"cat\nfire truck\ndog", b"cat\r\nfire truck\r\ndog\r\n", b"\n cat\nfire\ttruck\ndog\n\n"]
+    "content", [b"cat\nfire truck\ndog", b"cat\r\nfire truck\r\ndog\r\n", b" cat\nfire truck \t\ndog\n\n"]
 )
 def test_a_class_list_has_one_name_a_line_whatever_the_line_ends(tmp_path: Path, content: bytes) -> None:
     assert read_archive(written(tmp_path, tar_of(in_folder({**members(), CLASSES: content})))).classes == NAMES
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"\ncat\nfire truck\ndog", 1),
+        (b"cat\n \nfire truck\ndog", 2),
+        (b"cat\nfire\ttruck\ndog", 2),
+        (b"cat\ndog\x1b[1m", 2),
+    ],
+)
+def test_a_line_of_a_class_list_that_would_shift_or_change_names_is_refused(
+    tmp_path: Path, content: bytes, line: int
+) -> None:
+    refused = written(tmp_path, tar_of(in_folder({**members(), CLASSES: content})))
+    assert_refused(refused, f"{CLASSES}, line {line} ", "a class on each line")
+
+
+def test_batches_may_be_numbered_with_zeros_in_front(tmp_path: Path) -> None:
+    renamed = {name.replace("batch_", "batch_0") if name[-5].isdigit() else name: at for name, at in members().items()}
+    assert "data_batch_01.bin" in renamed
+    assert_is_the_data(read_archive(written(tmp_path, tar_of(in_folder(renamed)))))
+    twice = {**members(), "data_batch_01.bin": members()["data_batch_1.bin"]}
+    assert_refused(
+        written(tmp_path, tar_of(in_folder(twice))), "data_batch_01.bin and data_batch_1.bin have one number"
+    )
+
+
+def test_cifar_10_and_cifar_100_in_one_archive_are_refused(tmp_path: Path) -> None:
+    both = {**members(), "fine_label_names.txt": b"cat\ndog\n", "train.bin": b"x", "test.bin": b"x"}
+    assert_refused(written(tmp_path, tar_of(in_folder(both))), "CIFAR-100, and ", "of CIFAR-10 too")
 
 
 def test_the_canonical_file_is_the_same_for_every_packing_and_order(tmp_path: Path) -> None:

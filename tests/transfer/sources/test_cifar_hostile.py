@@ -126,7 +126,7 @@ def test_a_gigabyte_that_is_no_file_is_refused_before_it_is_in_memory(
 
 def test_headers_upon_headers_are_refused(tmp_path: Path) -> None:
     header = file_entry("x", 0, tarfile.XHDTYPE).tobuf(tarfile.GNU_FORMAT)
-    assert_refused(written(tmp_path, header * (LARGEST_HEADERS_BYTES // 512 - 32)), "damaged or not a tar archive")
+    assert_refused(written(tmp_path, header * (LARGEST_HEADERS_BYTES // 512 - 32)), "damaged, or no archive")
 
 
 def test_members_that_are_too_much_together_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,8 +153,7 @@ def test_other_members_are_ignored(tmp_path: Path) -> None:
     others = {
         "readme.html": b"<html>",
         "._data_batch_1.bin": b"x",
-        "data_batch_00.bin": b"x",
-        "data_batch_01.bin": b"x",
+        "data_batch_a.bin": b"x",
     }
     entries = [file_entry(FOLDER, 0, tarfile.DIRTYPE), file_entry("link", 0, tarfile.SYMTYPE, link="/etc/passwd")]
     assert_is_the_data(read_archive(written(tmp_path, tar_of(in_folder({**others, **members()}), entries))))

@@ -1,6 +1,7 @@
 """fetch: no plain http over a network, no password shown, redirects followed where they are safe, TLS."""
 
 import errno
+import socket
 import ssl
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from tests.transfer.sources.site import BODY, OTHER_BODY, PATIENCE_S, Site, get, refusal, serving
 from transfer.runtime.errors import DownloadError
 from transfer.sources.fetch import fetch
+from transfer.sources.reader import Source, open_source
+from transfer.sources.table import Columns
 
 
 @pytest.mark.parametrize("address", ["http://192.0.2.1/a", "HTTP://192.0.2.1/a", "http://localhost.example/a"])
@@ -22,6 +25,24 @@ def test_plain_http_over_a_network_is_refused_without_a_request(tmp_path: Path, 
 )
 def test_what_is_no_address_is_refused(tmp_path: Path, address: str) -> None:
     refusal(address, tmp_path)
+
+
+@pytest.mark.parametrize("address", ["https://[bad/x.zip", "https://[bad/x.csv", "s3://[bad/x.csv"])
+def test_what_is_no_address_is_refused_as_a_source_too(tmp_path: Path, address: str) -> None:
+    source = Source(address, None, Columns(image=None, label=None, part=None, group=None), "fine", tmp_path, 1)
+    with pytest.raises(DownloadError, match="not an address"), open_source(source):
+        pass
+
+
+def test_an_endpoint_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("s3fs", reason="no S3 without s3fs")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        at = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        known = {"AWS_ENDPOINT_URL": at, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        for name, value in known.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(DownloadError, match=r"s3://bucket/x\.zip: Read timeout"):
+            fetch("s3://bucket/x.zip", tmp_path, 0.2)
 
 
 @pytest.mark.parametrize("letters", ["ä", "a b", "a%20b", "猫", "a\r\nX-Header: 1"])

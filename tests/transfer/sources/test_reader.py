@@ -2,6 +2,7 @@
 
 import io
 import os
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -173,6 +174,20 @@ def test_a_folder_without_classes_is_one_line(tmp_path: Path, files: list[str], 
     with pytest.raises(error, match=complaint):
         read(tmp_path / "data", tmp_path)
     assert not (tmp_path / "images.npz").exists()
+
+
+@pytest.mark.parametrize("name", ["photo.heic", "notes.txt"])
+def test_a_tar_without_images_is_not_called_a_cifar_archive(tmp_path: Path, name: str) -> None:
+    with tarfile.open(tmp_path / "some.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo(f"ant/{name}"))
+    with pytest.raises(DataError, match="holds no image"):
+        read(tmp_path / "some.tar", tmp_path)
+
+
+def test_what_is_no_archive_is_told_what_can_be_given(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(encoded(pictures()[0][2], ".jpg"))
+    with pytest.raises(ArchiveError, match=r"no archive that can be read .* or give a folder, a tar or zip of images"):
+        read(tmp_path / "photo.jpg", tmp_path)
 
 
 def test_a_damaged_zip_member_is_damage_and_a_damaged_tar_an_error(tmp_path: Path) -> None:
