@@ -1,15 +1,16 @@
 """Answer images with the trained model: `python -m commands.predict photo.jpg folder/ list.csv https://…`.
 
-The list's column `file`, `image` or `path`, or else its first, names images beside it. An image that cannot be read
-is a row with its reason, and the exit status is 1 at the end.
+The list's column `file`, `image`, `path`, `url` or the like, or else its first, names images beside it. What cannot be
+read is a row with its reason, and the exit status is 1 at the end.
 """
 
 import argparse
 import csv
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
 
 from commands.entry_point import exit_with
-from commands.revisions import WORKSPACE, resolve
+from commands.revisions import WORKSPACE, git, resolve
 from transfer.deployment.occlusion import occlusion_map
 from transfer.deployment.predictor import VERDICTS, Predictor, load_predictor
 from transfer.pictures.sheets import RIGHT, WRONG, overlay, percent, picture_sheet
@@ -28,10 +29,12 @@ from transfer.runtime.progress import Progress
 from transfer.sources.decode import DamagedImageError
 from transfer.sources.fetch import fetch
 from transfer.sources.items import IMAGE_ENDINGS
+from transfer.sources.table import USUAL
 
 PACKAGE = "models/classifier"
 ENDINGS = tuple(sorted(f".{ending}" for ending in IMAGE_ENDINGS))
 LISTS = (".csv", ".tsv")
+TEXTS = ("file", "reason")
 COLUMNS = ("file", "answer", "probability", "second", "second_probability", "distance", "verdict", "reason")
 BATCH = 32
 TIMEOUT_S = 30
@@ -54,43 +57,53 @@ class Row:
     heat: np.ndarray | None = None
 
     def figures(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in COLUMNS}
+        """What is written of it; bytes of a file's name that are not UTF-8 have a backslash and a number."""
+        texts = {column: getattr(self, column).encode("utf-8", "backslashreplace").decode() for column in TEXTS}
+        return {column: getattr(self, column) for column in COLUMNS} | texts
 
 
-def addresses(name: str) -> list[str]:
-    """The images that an argument stands for: itself, those of a folder at any depth, or those of a list."""
+def rows_of(name: str) -> list[Row]:
+    """The images that an argument stands for: itself, those of a folder at any depth, or those of a list.
+
+    A folder or a list that gives none is a row with its reason.
+    """
     path = Path(name)
-    if path.is_dir():
-        found = sorted(str(each) for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file())
-        if not found:
-            raise DataError(f"{name}: no image in this folder; name one with files that end in {', '.join(ENDINGS)}")
-        return found
-    return _listed(path) if path.suffix.lower() in LISTS else [name]
+    try:
+        if "://" in name or not path.is_dir():
+            return _listed(path) if "://" not in name and path.suffix.lower() in LISTS else [Row(name)]
+    except OSError as error:  # a name that is too long
+        return [Row(name, reason=error.strerror or str(error))]
+    inside = (each for each in path.rglob("*") if each.is_file() or each.is_symlink())  # or a link to nothing
+    found = sorted(str(each) for each in inside if each.suffix.lower() in ENDINGS)
+    return [Row(each) for each in found] or [Row(name, reason="no image in this folder")]
 
 
-def _listed(path: Path) -> list[str]:
+def _listed(path: Path) -> list[Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.reader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ","))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a readable list ({error}); write it as UTF-8 with a line per image") from None
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    place = next((header.index(column) for column in ("file", "image", "path") if column in header), None)
+    except OSError as error:
+        return [Row(str(path), reason=error.strerror or str(error))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        return [Row(str(path), reason=f"not a list in UTF-8 with a line per image ({error})")]
+    header = [re.sub(r"[^a-z0-9]", "", cell.casefold()) for cell in rows[0]] if rows else []
+    place = next((header.index(column) for column in USUAL["image"] if column in header), None)
     named = [row[place or 0].strip() for row in rows[0 if place is None else 1 :] if len(row) > (place or 0)]
-    return [name if "://" in name else str(path.parent / name) for name in named if name]
+    found = [Row(each if "://" in each else str(path.parent / each)) for each in named if each]
+    return found or [Row(str(path), reason="no image in this list")]
 
 
-def predict(predictor: Predictor, names: Sequence[str], pictures: bool = False, heat: bool = False) -> Iterator[Row]:
-    """A row per image, in order; with the prepared pixels, and the heat map, if a sheet is to show them."""
-    progress = Progress(total=len(names), desc="predict", unit="image")
+def predict(predictor: Predictor, asked: Sequence[Row], pictures: bool = False, heat: bool = False) -> Iterator[Row]:
+    """The rows with their answers, in order; with the prepared pixels, and the heat map, if a sheet is to show them."""
+    progress = Progress(total=len(asked), desc="predict", unit="image")
     with tempfile.TemporaryDirectory() as keep, progress:
-        for start in range(0, len(names), BATCH):
-            batch = names[start : start + BATCH]
-            read = [_read(predictor, name, Path(keep)) for name in batch]
+        for start in range(0, len(asked), BATCH):
+            batch = asked[start : start + BATCH]
+            read = [row.reason or _read(predictor, row.file, Path(keep)) for row in batch]
             pixels = [each for each in read if isinstance(each, np.ndarray)]
             answered = iter(_answered(predictor, pixels, pictures, heat) if pixels else ())
-            for name, each in zip(batch, read, strict=True):
-                yield Row(name, reason=each) if isinstance(each, str) else Row(name, **next(answered))
+            for row, each in zip(batch, read, strict=True):
+                yield replace(row, reason=each) if isinstance(each, str) else replace(row, **next(answered))
                 progress.update()
 
 
@@ -128,18 +141,17 @@ def table(rows: Sequence[Row]) -> str:
         return "" if value is None else f"{100 * value:.1f} %"
 
     lines = [("file", "answer", "probability", "second best", "", "verdict")]
-    lines += [
-        (row.file, row.answer, share(row.probability), row.second, share(row.second_probability), row.verdict)
-        if not row.reason
-        else (row.file, "–", "", "", "", row.reason)
-        for row in rows
-    ]
+    for row in rows:
+        file, reason = (row.figures()[column] for column in TEXTS)
+        answer = (row.answer, share(row.probability), row.second, share(row.second_probability), row.verdict)
+        lines.append((file, "–", "", "", "", reason) if reason else (file, *answer))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
     return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write all figures of the rows under a header."""
     with whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([COLUMNS, *(row.figures().values() for row in rows)])
 
@@ -168,7 +180,8 @@ def fetched_package(revision: str, keep: Path) -> Path:
         return Path(PACKAGE)
     target = keep / "package"
     try:
-        Repo.get(".", PACKAGE, out=str(target), rev=commit)
+        folder = git(Path(), "rev-parse", "--show-prefix").strip()  # of the project, in a larger repository
+        Repo.get(".", f"{folder}{PACKAGE}", out=str(target), rev=commit)
     except (DataIndexDirError, FileNotFoundError) as error:  # of the folder, of a file in it
         raise DataError(
             f"{PACKAGE} of {revision}: neither in DVC's cache nor in a remote that this revision names; "
@@ -178,11 +191,11 @@ def fetched_package(revision: str, keep: Path) -> Path:
 
 
 def main(options: argparse.Namespace) -> int:
-    names = [address for name in options.images for address in addresses(name)]
+    asked = [row for name in options.images for row in rows_of(name)]
     with tempfile.TemporaryDirectory() as keep:
         folder = fetched_package(options.rev, Path(keep)) if options.rev else options.package
         predictor = load_predictor(folder, options.network)
-        rows = list(predict(predictor, names, options.sheet is not None, options.heat))
+        rows = list(predict(predictor, asked, options.sheet is not None, options.heat))
     print(table(rows))
     if options.csv:
         write_csv(options.csv, rows)

@@ -3,6 +3,13 @@
 Needs neither torch nor DVC, so that a container can do without them.
 """
 
+import os
+
+# Before numpy is imported: threads of OpenBLAS spin for a while after each product, on the network's cores. Without
+# these and ONNX Runtime's, one client's image costs 35 instead of 90 ms of processor time (a ResNet-50 at 128 pixels,
+# two busy AMD EPYC cores, 2026-11-27).
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import argparse
 import sys
 from pathlib import Path
@@ -12,13 +19,25 @@ import uvicorn
 from transfer.deployment.app import make_app
 from transfer.deployment.limits import Limits
 from transfer.deployment.predictor import load_predictor
-from transfer.runtime.errors import PipelineError
+from transfer.runtime.errors import DataError, PipelineError
 
 LONGEST_END_S = 30
 
 
+def _check_log(path: Path) -> None:
+    """Raise DataError if answers could not be added to the file."""
+    try:
+        path.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise DataError(
+            f"--log {path}: {error.strerror}; name a file that can be written, in a folder that is there"
+        ) from None
+
+
 def main(options: argparse.Namespace) -> int:
     predictor = load_predictor(options.package, options.network)
+    if options.log:
+        _check_log(options.log)
     limits = Limits(batch=options.batch, wait_s=options.wait_ms / 1000)
     app = make_app(predictor, options.package, limits, options.log)
     # On SIGTERM uvicorn takes no new connection and answers what it has.

@@ -15,7 +15,8 @@ from transfer.data.stratified import some_of
 from transfer.deployment import export
 from transfer.deployment.package import DESCRIPTION, REFERENCE, Package
 from transfer.deployment.predictor import Network
-from transfer.devices.device import batch_size_for
+from transfer.devices.device import batch_size_for, best_device
+from transfer.devices.precision import Precision
 from transfer.evaluation.answering import read_answering
 from transfer.evaluation.neighbours import Rejection
 from transfer.network.classifier import load_card
@@ -133,10 +134,38 @@ def verify(
     return figures
 
 
+def compare(
+    expected: np.ndarray, evaluated: np.ndarray, labels: np.ndarray, precision: Precision, tolerance: float
+) -> dict[str, Any]:
+    """How far probabilities (N, classes) in float32, as exported, are from those that evaluate gave in `precision`.
+
+    Raises ExportError where evaluate's figures are not the exported model's: if the accuracy leaves their interval,
+    or, where both computed in float32 on a processor, if a probability differs by more than `tolerance`.
+    """
+    found, now, then = (
+        export.differences(expected, evaluated),
+        export.accuracy(expected, labels),
+        export.accuracy(evaluated, labels),
+    )
+    exact = precision == "float32" and best_device().type == "cpu"
+    if exact and found["largest_difference"] > tolerance:
+        raise ExportError(
+            f"the model differs from evaluate's probabilities by {found['largest_difference']:.2g}, more than "
+            f"export.tolerance = {tolerance}; run `dvc repro --force evaluate` on this machine, or allow the difference"
+        )
+    if not then["accuracy_ci_low"] <= now["accuracy"] <= then["accuracy_ci_high"]:
+        raise ExportError(
+            f"in float32 the model's accuracy is {now['accuracy']:.4f}, in evaluate's {precision} "
+            f"{then['accuracy']:.4f} ({then['accuracy_ci_low']:.4f} to {then['accuracy_ci_high']:.4f}); "
+            "set train.precision to float32"
+        )
+    return found
+
+
 def main(parameters: Parameters, files: Namespace) -> None:
     config, test = parameters.export, open_resized(files.test)
     chosen = some_of(test.labels, config.images, parameters.seed)
-    package = described(files, Preparation.of(open_resized(files.train)))
+    package = described(files, Preparation.of(open_resized(files.train), test))
     pixels, labels = test.pixels[chosen], test.labels[chosen]
     program = load_program(files.model, package.mirror, package.shift_fraction)
     network = torch_network(program)
@@ -145,6 +174,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
         if not np.array_equal(arrays["labels"], test.labels):
             raise DataError(f"{files.predictions}: not of the images in {files.test}; run `dvc repro evaluate`")
         evaluated = arrays["probabilities"][chosen]
+    precision = load_card(files.model).precision
+    compared = compare(expected, evaluated, labels, precision, config.tolerance)
     with whole(files.exported) as folder:
         folder.mkdir()
         reasons = write_formats(folder, program, files, parameters)
@@ -157,7 +188,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         "images": len(chosen),
         "opset": export.OPSET,
         "torch": {**export.accuracy(expected, labels), "bytes": files.model.stat().st_size},
-        "evaluate": export.differences(expected, evaluated),
+        "evaluate": compared,
         **figures,
     }
     write_json(files.metrics, metrics)

@@ -67,6 +67,39 @@ def test_less_sure_answers_are_a_drift(files, capsys):
     assert "points less sure" in capsys.readouterr().out
 
 
+def test_answers_that_are_all_one_class_are_a_drift(files, capsys):
+    write_log(files.log, confident(files)[:200], unlike=4)
+    files.log.write_text(files.log.read_text().replace("dark", "bright"))
+    assert drift.main(files) == 1
+    (said,) = capsys.readouterr().out.splitlines()[-1:]
+    assert said.startswith("Drift: classes have other shares (chi-square, p = 0.0005), most of all ")
+    assert said.endswith("0.0 % (0.0 to 1.9) instead of 50.0 % (45.1 to 54.9).")
+
+
+def test_answers_that_are_not_sure_enough_are_counted_and_a_drift(files, capsys):
+    write_log(files.log, np.where(np.arange(400) < 300, 0.79, 1.0), unlike=8)
+    assert drift.main(files) == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert [row.split()[3:5] for row in shown if row.startswith("not sure enough")] == [["75.0", "%"]]
+    assert "points more images are not answered surely enough" in shown[-1]
+    assert "unlike" not in shown[-1]
+
+
+def test_class_shares_are_judged_rightly_where_classes_are_rare():
+    """Of logs of 30 answers with the test split's own shares a twentieth are below 0.05."""
+    random, shares = np.random.default_rng(0), np.array([0.9, 0.05, 0.03, 0.01, 0.01])
+    logs = [np.stack([random.multinomial(30, shares), random.multinomial(1000, shares)]) for _ in range(300)]
+    found = np.array([drift.chance_of(counts) for counts in logs])
+    assert 0.02 < (found < 0.05).mean() < 0.08
+    assert drift.chance_of(np.array([[20, 0, 0], [300, 300, 300]])) < 0.001
+
+
+def test_a_blank_line_is_nothing(files):
+    write_log(files.log, confident(files)[:20], unlike=0)
+    files.log.write_text("\n" + files.log.read_text() + "\n")
+    assert drift.read_log(files.log, ("dark", "bright")).images == 20
+
+
 def test_one_answer_alone_is_no_drift(files):
     write_log(files.log, np.array([0.51]), unlike=0)
     assert drift.read_log(files.log, ("dark", "bright")).images == 1
@@ -79,10 +112,13 @@ def test_one_answer_alone_is_no_drift(files):
         ("", "no answers in it yet"),
         ('{"answer": "cat", "probability": 1, "verdict": "known"}\n', "line 1 is no answer of this model"),
         ("x\n", "line 1 is no answer"),
+        ("\n\n", "no answers in it yet"),
+        ("\x89PNG\xff\x00", "line 1 is no answer"),
+        ('{"answer": "dark", "probability": NaN, "verdict": "known"}', "a probability of nan"),
     ],
 )
 def test_another_file_is_refused_in_one_line(files, text, words):
-    files.log.write_text(text)
+    files.log.write_text(text, encoding="latin-1")
     with pytest.raises(DataError, match=words):
         drift.main(files)
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from argparse import Namespace
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import pytest
 from commands import predict
 from tests.transfer.deployment.server import brightness_package
 from transfer.deployment.predictor import Predictor
-from transfer.runtime.errors import DataError
 
 CLASSES = ("dark, or black", "bright")
 
@@ -52,25 +52,65 @@ def run(monkeypatch: pytest.MonkeyPatch, predictor: Predictor, *images: Path | s
     return predict.main(Namespace(images=[str(each) for each in images], **(chosen | options)))
 
 
+def names_of(argument: Path | str) -> list[str]:
+    return [row.file for row in predict.rows_of(str(argument))]
+
+
 def test_a_folder_stands_for_its_images_at_any_depth(folder):
-    names = [Path(name).name for name in predict.addresses(str(folder))]
-    assert names == ["dark.png", "bright.JPG", "grey.png", "text.png"]
-    (folder.parent / "none").mkdir()
-    with pytest.raises(DataError, match="no image in this folder"):
-        predict.addresses(str(folder.parent / "none"))
+    assert [Path(name).name for name in names_of(folder)] == ["dark.png", "bright.JPG", "grey.png", "text.png"]
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("list.csv", "label,File\na,dark.png\nb,https://example.org/x.png\n"),
+        ("list.csv", "label,file name\na,dark.png\nb,https://example.org/x.png\n"),
+        ("list.csv", "label,URL\na,dark.png\nb,https://example.org/x.png\n"),
         ("list.tsv", "image\tlabel\ndark.png\ta\nhttps://example.org/x.png\tb\n"),
         ("list.csv", "dark.png\n\nhttps://example.org/x.png\n"),
     ],
 )
 def test_a_list_names_images_beside_it(folder, name, text):
     (folder / name).write_text(text, encoding="utf-8-sig")
-    assert predict.addresses(str(folder / name)) == [str(folder / "dark.png"), "https://example.org/x.png"]
+    assert names_of(folder / name) == [str(folder / "dark.png"), "https://example.org/x.png"]
+
+
+def test_what_gives_no_image_stops_no_other(folder, predictor, monkeypatch, capsys):
+    """An empty folder, lists that are missing, empty or not UTF-8, a link to nothing, a name that is too long."""
+    empty = folder.parent / "none"
+    empty.mkdir()
+    missing, blank, latin = (folder.parent / name for name in ("missing.csv", "blank.csv", "latin.csv"))
+    blank.write_text("\n")
+    latin.write_bytes("größe.png\n".encode("latin-1"))
+    (folder / "gone.png").symlink_to("nowhere.png")
+    long = "x" * 300
+    assert run(monkeypatch, predictor, empty, missing, blank, latin, long, folder) == 1
+    shown = capsys.readouterr()
+    rows = [" ".join(line.split()) for line in shown.out.splitlines()[1:]]
+    assert rows[:3] == [
+        f"{empty} – no image in this folder",
+        f"{missing} – No such file or directory",
+        f"{blank} – no image in this list",
+    ]
+    assert rows[3].startswith(f"{latin} – not a list in UTF-8")
+    assert rows[4] == f"{long} – File name too long"
+    assert len(rows) == 5 + 5
+    assert next(row for row in rows if "gone.png" in row).endswith("no such file; check the address")
+    assert sum("known" in row for row in rows[5:]) == 3
+    assert "not answered: 7 of 10 images" in shown.err
+
+
+def test_a_name_that_is_not_utf_8_is_written_too(folder, predictor, monkeypatch, tmp_path, capfd):
+    name = os.fsdecode(b"\xe9t\xe9.png")
+    write_image(folder.parent / "summer.png", (250, 250, 250)).rename(folder.parent / name)
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("csv", "json")}
+    assert run(monkeypatch, predictor, folder.parent / name, folder.parent / f"no{name}", **files) == 1
+    with files["csv"].open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [Path(row["file"]).name for row in rows] == ["\\udce9t\\udce9.png", "no\\udce9t\\udce9.png"]
+    assert json.loads(files["json"].read_text())["images"][0]["file"] == rows[0]["file"]
+    assert rows[0]["answer"] == "bright"
+    assert rows[1]["reason"] in capfd.readouterr().out
 
 
 def test_every_image_is_a_row_and_a_bad_one_a_row_with_its_reason(folder, predictor, monkeypatch, capsys):
@@ -112,7 +152,7 @@ def test_more_images_than_a_batch_keep_their_order(predictor, tmp_path):
     shades = np.random.default_rng(0).permutation(np.arange(0, 250, 5))
     names = [str(write_image(tmp_path / f"{i}.png", (int(s), int(s), int(s)))) for i, s in enumerate(shades)]
     assert len(names) > predict.BATCH
-    rows = list(predict.predict(predictor, names))
+    rows = list(predict.predict(predictor, [predict.Row(name) for name in names]))
     assert [row.file for row in rows] == names
     expected = [max(s, 255 - s) / 255 for s in shades.tolist()]
     np.testing.assert_allclose([row.probability or 0 for row in rows], expected, atol=1e-6)

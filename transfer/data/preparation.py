@@ -23,11 +23,10 @@ class Preparation(Group):
     aspect: Aspect
 
     @classmethod
-    def of(cls, *splits: Resized) -> Self:
-        """The one that leads from each image of these splits to its own pixels."""
-        one = splits[0]
-        largest = max(int(_shown(each.sizes.T, one.aspect).max()) for each in splits)
-        parts = {"interpolation": one.interpolation, "aspect": one.aspect, "size_px": one.pixels.shape[1]}
+    def of(cls, train: Resized, *others: Resized) -> Self:
+        """The one by which each image of these splits becomes the pixels that it has there."""
+        largest = max(int(_shown(split.sizes.T, train.aspect).max()) for split in (train, *others))
+        parts = {"interpolation": train.interpolation, "aspect": train.aspect, "size_px": train.pixels.shape[1]}
         return cls.model_validate({"original_px": largest, **parts})
 
     def from_bytes(self, encoded: bytes) -> np.ndarray:

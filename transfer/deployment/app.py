@@ -19,7 +19,8 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from transfer.deployment.batching import Batcher, QueueFullError
 from transfer.deployment.counters import Counters
-from transfer.deployment.limits import Limits, Upload, body_bytes, read_uploads
+from transfer.deployment.interface import interface_page
+from transfer.deployment.limits import AGAIN, FULL, Limits, Upload, body_bytes, read_uploads
 from transfer.deployment.occlusion import covered, heat_of
 from transfer.deployment.predictor import VERDICTS, Answers, Predictor
 from transfer.runtime.files import sha256_of
@@ -27,6 +28,7 @@ from transfer.sources.decode import DamagedImageError, picture_size
 
 PAGE = Path(__file__).with_name("templates") / "page.html"
 CARD = "README.md"
+BOMB = "decompression bomb"  # what the reader of images says of more pixels than it reads at all
 POLICY = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self' blob: data:"
 UPLOAD = {
     "requestBody": {
@@ -60,7 +62,7 @@ class Service:
         try:
             height, width = picture_size(upload.content)
         except DamagedImageError as error:
-            raise HTTPException(415, f"{upload.name}: {error}") from None
+            raise HTTPException(413 if BOMB in str(error) else 415, f"{upload.name}: {error}") from None
         if height * width > self.limits.pixels:
             raise HTTPException(
                 413, f"{upload.name}: {width:,} × {height:,} pixels, more than {self.limits.pixels:,}; send it smaller"
@@ -74,7 +76,7 @@ class Service:
         try:
             return await self.batcher.answer(pixels)
         except QueueFullError as error:
-            raise HTTPException(429, str(error), {"Retry-After": "1"}) from None
+            raise HTTPException(429, str(error), AGAIN) from None
 
     def described(self, upload: Upload, answers: Answers) -> dict[str, Any]:
         """An answer as JSON has it."""
@@ -112,7 +114,7 @@ def make_app(predictor: Predictor, folder: Path, limits: Limits, log: Path | Non
         yield  # uvicorn ends this when the last request is answered
         task.cancel()
 
-    # FastAPI's own documentation pages load scripts from elsewhere; /openapi.json is the same without them.
+    # FastAPI's own documentation pages load scripts from elsewhere; ours, at /docs, loads nothing.
     app = FastAPI(title="Image classifier", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_exception_handler(AnyHTTPException, _refused)  # those of unknown paths too
     app.add_exception_handler(Exception, _failed)
@@ -136,14 +138,11 @@ def _add_middleware(app: FastAPI, service: Service) -> None:
     async def count(request: Request, proceed: Any) -> Response:
         started = time.perf_counter()
         body = body_bytes(request, service.limits)
-        if (
-            service.counters.active >= service.limits.requests
-            or service.counters.bytes + body > service.limits.bytes_in_all
-        ):
-            text = f"{service.counters.active} requests are being answered, as many as can be; ask again in a second"
-            response: Response = JSONResponse({"error": text}, 503, {"Retry-After": "1"})
+        most = service.limits.bytes_in_all
+        if service.counters.active >= service.limits.requests or service.counters.bytes + (body or 0) > most:
+            response: Response = JSONResponse({"error": FULL}, 503, AGAIN)
         else:
-            with service.counters.one_more(body):
+            with service.counters.one_more(body, most) as request.state.has_room:
                 response = await proceed(request)
         path = request.url.path if request.url.path in ("/predict", "/explain", "/model", "/") else "other"
         service.counters.note(path, response.status_code, time.perf_counter() - started)
@@ -199,7 +198,7 @@ def service_room(service: Service, images: int) -> None:
     try:
         service.batcher.check_room(images)
     except QueueFullError as error:
-        raise HTTPException(429, str(error), {"Retry-After": "1"}) from None
+        raise HTTPException(429, str(error), AGAIN) from None
 
 
 def _overlay(pixels: np.ndarray, heat: np.ndarray) -> bytes:
@@ -223,8 +222,13 @@ def _add_state_routes(app: FastAPI, service: Service) -> None:
         """The page for people."""
         return PAGE.read_text(encoding="utf-8")
 
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def interface() -> str:
+        return interface_page(app.openapi())
+
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
+        """That it answers at all."""
         return {"status": "ok"}
 
     @app.get("/model")

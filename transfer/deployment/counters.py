@@ -1,7 +1,7 @@
 """What the server counts, in the text format of Prometheus."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -19,15 +19,30 @@ class Counters:
         self.seconds = 0.0
 
     @contextmanager
-    def one_more(self, body: int) -> Iterator[None]:
-        """A request that is being answered, and the bytes of its body."""
+    def one_more(self, stated: int | None, most: int) -> Iterator[Callable[[int], bool]]:
+        """A request that is being answered, whose body has the stated bytes, or None if nobody knows.
+
+        Yields a function that counts a piece of such a body as it comes, unless all bodies together would then have
+        more than `most` bytes, and says whether it did.
+        """
+        counted = stated or 0
+
+        def has_room(size: int) -> bool:
+            nonlocal counted
+            if stated is None:
+                if self.bytes + size > most:
+                    return False
+                counted += size
+                self.bytes += size
+            return True
+
         self.active += 1
-        self.bytes += body
+        self.bytes += counted
         try:
-            yield
+            yield has_room
         finally:
             self.active -= 1
-            self.bytes -= body
+            self.bytes -= counted
 
     def note(self, path: str, status: int, seconds: float) -> None:
         self.requests[path, status] += 1

@@ -11,6 +11,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 READ_OF_TOO_LONG = 5  # times the most bytes
+FULL = "as many requests are being answered as can be; ask again in a second"
+AGAIN = {"Retry-After": "1"}
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,19 @@ class Upload(NamedTuple):
     content: bytes
 
 
-def body_bytes(request: Request, limits: Limits) -> int:
-    """The most bytes that the body of a request takes in memory."""
+def body_bytes(request: Request, limits: Limits) -> int | None:
+    """The most bytes that the body of a request takes in memory, as far as it says; None if it does not."""
     if request.method in ("GET", "HEAD"):
         return 0
     stated = request.headers.get("content-length", "")
-    return min(int(stated), limits.bytes) if stated.isdecimal() else limits.bytes
+    return min(int(stated), limits.bytes) if stated.isdecimal() else None
 
 
 async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
-    """The images of a request. Raises HTTPException: 408, 413, 415 or 422."""
+    """The images of a request, whose `state.has_room` counts its bytes.
+
+    Raises HTTPException: 408, 413, 415, 422 or 503.
+    """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     try:
         async with asyncio.timeout(limits.body_s):
@@ -67,18 +72,21 @@ async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
 
 
 async def _limited(request: Request, limits: Limits) -> AsyncIterator[bytes]:
-    """The body. Raises HTTPException 413 if it is too long, whose rest is read, up to a point, and thrown away:
-    most clients read no answer before they have sent everything.
+    """The body. Raises HTTPException 413 if it is too long, 503 if all together are; the rest is read, up to a point,
+    and thrown away: most clients read no answer before they have sent everything.
     """
-    total = 0
+    total, room = 0, True
     async for chunk in request.stream():
         total += len(chunk)
-        if total <= limits.bytes:
-            yield chunk
-        elif total > READ_OF_TOO_LONG * limits.bytes:
+        if total > READ_OF_TOO_LONG * limits.bytes:
             break
+        room = room and (total > limits.bytes or request.state.has_room(len(chunk)))
+        if room and total <= limits.bytes:
+            yield chunk
     if total > limits.bytes:
         raise HTTPException(413, f"more than {limits.bytes:,} bytes; send smaller images, or fewer at once")
+    if not room:
+        raise HTTPException(503, FULL, AGAIN)
 
 
 async def _form(request: Request, limits: Limits) -> list[Upload]:

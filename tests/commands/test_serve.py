@@ -1,0 +1,57 @@
+"""`make serve` starts without torch and with quiet threads, or says in one line why not."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from tests.transfer.deployment.server import write_package
+from transfer.deployment.predictor import load_predictor
+from transfer.runtime.files import ROOT
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    return write_package(tmp_path / "package")
+
+
+def test_serving_needs_no_torch():
+    code = "import sys; import commands.serve; print(sorted({'torch', 'dvc', 'scipy', 'sklearn'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_package_without_its_network_is_one_line(tmp_path):
+    folder = write_package(tmp_path / "package")
+    (folder / "model.onnx").unlink()
+    words = [sys.executable, "-m", "commands.serve", "--package", str(folder), "--port", "1"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {folder / 'model.onnx'}: no such file")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_log_that_cannot_be_written_is_refused_at_the_start(package, tmp_path):
+    log = tmp_path / "nowhere" / "answers.jsonl"
+    words = [sys.executable, "-m", "commands.serve", "--package", str(package), "--port", "1", "--log", str(log)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: --log {log}: No such file or directory; name a file that can be written, in a folder that is there\n"
+    )
+
+
+def test_threads_that_wait_leave_the_cores_to_others(package, monkeypatch):
+    made = []
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *a, **k: made.append(a[1]) or session(*a, **k))
+    load_predictor(package)
+    assert made[0].get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    code = "import os, commands.serve; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    variables = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=ROOT, env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
