@@ -52,7 +52,7 @@ LARGER = {"resnet18": "resnet50", "resnet34": "resnet50", "resnet50": "resnet101
 # parameter leads no further, the value itself.
 MORE: dict[str, Callable[[Any], Any]] = {
     "backbone.name": lambda name: LARGER.get(name, name),
-    "explain.method": lambda method: "hirescam" if method != "hirescam" else "gradcam",
+    "explain.method": lambda method: "hirescam" if method != "hirescam" else "gradcam++",
     "resize.size_px": lambda side: max(side, min(32 * round(1.33 * side / 32 + 0.5), 1024)),
     "subsample.train_size": _more_images(1.0),
     "subsample.val_size": _more_images(0.5),
