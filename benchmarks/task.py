@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from dvc.utils.serialize import dumps_yaml
 
 from benchmarks.ours import Pipeline
 from benchmarks.processes import ROOT
@@ -17,6 +17,7 @@ from commands.overrides import merge
 from transfer.data.splits import load_split
 from transfer.runtime.errors import DataError, ParameterError
 from transfer.runtime.files import whole
+from transfer.runtime.parameters import parse_yaml, read_mapping
 
 FETCHED = ["download", "backbone"]
 TEST_IMAGES = 200
@@ -47,13 +48,13 @@ def read_overrides(assignments: Sequence[str]) -> dict[str, Any]:
         place = nested
         for group in groups:
             place = place.setdefault(group, {})
-        place[key] = yaml.safe_load(value)
+        place[key] = parse_yaml(value)
     return nested
 
 
 def parameters_for(size: Size, assignments: Sequence[str]) -> dict[str, Any]:
     """params.yaml with the task's sizes and rates, and the given assignments over them."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = read_mapping(ROOT / "params.yaml")
     task = {
         "backbone": {"name": "resnet18"},
         "subsample": {
@@ -93,7 +94,7 @@ def parameters_for(size: Size, assignments: Sequence[str]) -> dict[str, Any]:
 def make_task(folder: Path, size: Size, assignments: Sequence[str]) -> Path:
     """Fetch and split what the task needs below `folder`, once for each task, and give its settings file."""
     parameters = parameters_for(size, assignments)
-    text = yaml.safe_dump(parameters, sort_keys=False)
+    text = dumps_yaml(parameters)
     place = folder / hashlib.sha256(f"{text}{size}".encode()).hexdigest()[:12]
     settings_file, params = place / "settings.json", place / "params.yaml"
     if settings_file.exists():
@@ -101,7 +102,7 @@ def make_task(folder: Path, size: Size, assignments: Sequence[str]) -> Path:
     with whole(params) as partial:
         partial.write_text(text, encoding="utf-8")
     # What is fetched is shared by all tasks that fetch the same.
-    source = yaml.safe_dump({group: parameters[group] for group in FETCHED})
+    source = dumps_yaml({group: parameters[group] for group in FETCHED})
     fetched = folder / f"fetched-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
     pipeline, fetcher = Pipeline(place, params), Pipeline(fetched, params)
     fetcher.paths["metrics"] = pipeline.paths["metrics"]

@@ -17,6 +17,7 @@ from commands.overrides import Search, flat, read_search
 from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.comparison.paired import SIGNIFICANT, Comparison
 from transfer.runtime.parameters import read_mapping
+from transfer.runtime.wording import number, percent
 
 
 class Ablation(Search):
@@ -26,6 +27,7 @@ class Ablation(Search):
 
 
 def verdict(comparison: Comparison, adjusted: float) -> str:
+    """What an idea does, by its p-value among all ideas."""
     if adjusted >= SIGNIFICANT:
         return "no difference shown"
     return "helps" if comparison.accuracy.difference > 0 else "hurts"
@@ -39,15 +41,16 @@ def table(plain: str, compared: dict[str, Comparison], failed: dict[str, str]) -
     ]
     if compared:
         first = next(iter(compared.values()))
-        lines.append(f"| *{plain}* | {first.accuracy.before:.2%} | | | | |")
+        lines.append(f"| *{plain}* | {percent(first.accuracy.before)} | | | | |")
         adjusted = false_discovery_control([each.p_value for each in compared.values()])
         rows = zip(compared.items(), adjusted, strict=True)
         for (idea, found), p_value in sorted(rows, key=lambda row: -row[0][1].accuracy.difference):
             change = found.accuracy
-            points, low, high = (100 * value for value in (change.difference, change.ci_low, change.ci_high))
+            ends = (change.difference, change.ci_low, change.ci_high)
+            points, low, high = (number(100 * value, 1, "+") for value in ends)
             shown_p = "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
             lines.append(
-                f"| {idea} | {change.after:.2%} | {points:+.1f} | {low:+.1f} to {high:+.1f} | {shown_p} "
+                f"| {idea} | {percent(change.after)} | {points} | {low} to {high} | {shown_p} "
                 f"| {verdict(found, float(p_value))} |"
             )
     lines += [f"| {idea} | failed: {line} | | | | |" for idea, line in failed.items()]
@@ -60,6 +63,7 @@ def slug(idea: str) -> str:
 
 
 def main(root: Path, path: Path, jobs: int, more: tuple[str, ...]) -> int:
+    """Run what is not there yet and print the table; 1 if an experiment failed."""
     search = read_search(Ablation, path)
     names = {idea: f"{search.name}-{slug(idea)}" for idea in search.ideas}
     parameters = read_mapping(root / "params.yaml")

@@ -20,6 +20,7 @@ from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.evaluation.scores import wilson_interval
 from transfer.runtime.errors import ParameterError
 from transfer.runtime.parameters import read_mapping
+from transfer.runtime.wording import number, percent
 
 Point = tuple[int, float, float, float]  # images, accuracy, and its 95 % interval
 
@@ -67,7 +68,9 @@ def table(points: dict[str, list[Point]]) -> str:
     lines = ["| line | training images | validation accuracy | 95 % interval |", "|---|---|---|---|"]
     for name, found in points.items():
         for images, accuracy, low, high in found:
-            lines.append(f"| {name} | {images:,} | {accuracy:.1%} | {low:.1%} to {high:.1%} |")
+            lines.append(
+                f"| {name} | {images:,} | {percent(accuracy)} | {number(100 * low, 1)} to {number(100 * high, 1)} |"
+            )
     return "\n".join(lines)
 
 
@@ -82,7 +85,7 @@ def draw(path: Path, points: dict[str, list[Point]]) -> None:
     axes.set_xscale("log")
     axes.set_xticks(every, [f"{images:,}" for images in every], minor=False)
     axes.minorticks_off()
-    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     axes.set(xlabel="training images", ylabel="validation accuracy, 95 % interval")
     axes.grid(alpha=0.3)
     axes.legend()

@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 
 from commands.entry_point import exit_with
 from commands.overrides import merge, read_recipe
-from commands.revisions import experiments
+from commands.revisions import experiments, run_git
 from commands.summary import SHOWN_STAGES, metrics_table
 from transfer.runtime.files import sha256_of, whole
 from transfer.runtime.parameters import read_mapping
@@ -114,6 +114,7 @@ def commit(workspace: Path, message: str) -> None:
 
 
 def main(workspace: Path) -> int:
+    run_git(ROOT, "--version")  # which says what to do where there is none
     try:
         write_workspace(workspace)
         commit(workspace, FIRST_COMMIT)

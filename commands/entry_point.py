@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Never
 
 from dvc.exceptions import DvcException
+from dvc.scm import SCMError
 
+from commands.revisions import NO_REPOSITORY
 from transfer.runtime.command import print_any_letter
 from transfer.runtime.errors import PipelineError
 
@@ -23,6 +25,9 @@ def exit_with(work: Callable[[], int]) -> Never:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except (PipelineError, DvcException) as error:
-        sys.exit("error: " + " ".join(str(error).split()))
+        message = " ".join(str(error).split())
+        if isinstance(error, SCMError):  # DVC's own gives no way out
+            message = message.replace("is not a git repository", f"is {NO_REPOSITORY}")
+        sys.exit(f"error: {message}")
     except OSError as error:
         sys.exit(f"error: {error.filename or 'file'}: {error.strerror or error}")

@@ -23,6 +23,7 @@ from transfer.report.page import as_markdown, fill_in
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import whole
 from transfer.runtime.parameters import parse_yaml
+from transfer.runtime.wording import percent
 
 TEMPLATE = Path(__file__).with_name("leaderboard.html.j2")
 WHY = "Sorted by validation accuracy: a run chosen for its test accuracy would owe part of it to luck."
@@ -106,13 +107,17 @@ def tables(runs: list[Run], failed: list[Run], names: list[str]) -> dict[str, Ta
 
     def cells(run: Run) -> list[str]:
         figures = [run.figures.get(name) for name in FIGURES] if not run.error else []
-        shown = ["–" if value is None else f"{value:.4f}" for value in figures]
+        shown = ["–" if value is None else _shown(name, value) for name, value in zip(FIGURES, figures, strict=False)]
         return [", ".join(run.names), *shown, *(str(run.parameters.get(name, "–")) for name in names)]
 
     found = {"Leaderboard": Table(["run", *FIGURES, *names], [cells(run) for run in runs])}
     if failed:
         found["Failed"] = Table(["experiment", *names, "error"], [[*cells(run), run.error] for run in failed])
     return found
+
+
+def _shown(name: str, value: float) -> str:
+    return percent(value) if name.endswith("accuracy") else f"{value:.4f}"
 
 
 def markdown(content: dict[str, Table]) -> str:

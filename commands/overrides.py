@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from transfer.runtime.errors import ParameterError
 from transfer.runtime.parameters import parse_yaml, read_mapping
 
+MAPPINGS = ("train.fine_tune.class_weights",)  # parameters that may hold one; any other mapping is a group
 RECIPES = Path(__file__).resolve().parent.parent / "experiments/recipes"
 
 
 def recipe_names() -> list[str]:
+    """The names of experiments/recipes/."""
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
@@ -32,7 +34,7 @@ def read_recipe(name: str) -> dict[str, Any]:
 
 
 def flat(parameters: dict[str, Any], overrides: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested overrides by dotted name; a mapping is a value where params.yaml has no group.
+    """Nested overrides by dotted name; a mapping is a value where params.yaml has no group of parameters.
 
     Raises ParameterError for a name that params.yaml lacks, and for a value in place of a group.
     """
@@ -41,13 +43,17 @@ def flat(parameters: dict[str, Any], overrides: dict[str, Any], above: str = "")
         name = f"{above}{key}"
         if key not in parameters:
             raise unknown_parameter(str(key), parameters, above)
-        if not isinstance(parameters[key], dict):
+        if not isinstance(parameters[key], dict) or name in MAPPINGS:
             found[name] = value
         elif isinstance(value, dict):
             found |= flat(parameters[key], value, f"{name}.")
         else:
-            raise ParameterError(f"{name} = {value!r}: is a group of parameters; name one of them")
+            raise _in_place_of_a_group(name, repr(value))
     return found
+
+
+def _in_place_of_a_group(name: str, value: str) -> ParameterError:
+    return ParameterError(f"{name} = {value}: is a group of parameters; name one of them")
 
 
 def unknown_parameter(name: str, parameters: dict[str, Any], above: str = "") -> ParameterError:
@@ -73,14 +79,38 @@ def set_params(values: dict[str, Any]) -> list[str]:
 
 
 def users_set_params(given: Sequence[str], parameters: dict[str, Any]) -> list[str]:
-    """A user's `key=value` each, for `dvc exp run`. Raises ParameterError for a name that params.yaml lacks."""
-    for name in (each.partition("=")[0] for each in given):
-        inside: Any = parameters
-        for part in [] if ":" in name or name[:1] in ("+", "~") else re.split(r"[.\[\]]+", name):
-            if isinstance(inside, dict) and part not in inside:
-                raise unknown_parameter(name, parameters)
-            inside = inside[part] if isinstance(inside, dict) else None
-    return [part for each in given for part in quoted_set_param(each)]
+    """A user's `key=value` each, for `dvc exp run`; a mapping for a group is overrides of its parameters.
+
+    Raises ParameterError for a name that params.yaml lacks, and for another value in place of a group.
+    """
+    return [part for each in given for part in _users_set_param(each, parameters)]
+
+
+def _users_set_param(given: str, parameters: dict[str, Any]) -> list[str]:
+    name, _, value = given.removeprefix("params.yaml:").partition("=")
+    if not name:
+        raise ParameterError(f"-S {given}: names no parameter; write -S NAME=VALUE")
+    if ":" in name or name[:1] in ("+", "~"):  # another file, a new name, one to drop
+        return quoted_set_param(given)
+    inside: Any = parameters
+    for part in re.split(r"[.\[\]]+", name):
+        if isinstance(inside, dict) and part not in inside:
+            raise unknown_parameter(name, parameters)
+        inside = inside[part] if isinstance(inside, dict) else None
+    if not isinstance(inside, dict) or name in MAPPINGS:
+        return quoted_set_param(given)
+    if (nested := _mapping_in(value)) is None:
+        raise _in_place_of_a_group(name, value)
+    return set_params(flat(inside, nested, f"{name}."))
+
+
+def _mapping_in(text: str) -> dict[str, Any] | None:
+    try:
+        (parsed,) = to_hydra_overrides([f"x={text}"])
+        found = None if parsed.is_sweep_override() else parsed.value()
+    except OverrideParseException:
+        found = _as_yaml(text)
+    return found if isinstance(found, dict) else None
 
 
 def quoted_set_param(given: str) -> list[str]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from commands.cached_outputs import LOCK, committed_digest, parse_lock, recorded_outputs
 from commands.entry_point import exit_with
-from commands.revisions import DEEPEN, WORKSPACE, git, is_shallow, read, read_bytes, run_git
+from commands.revisions import DEEPEN, START, WORKSPACE, git, has_commits, is_shallow, read, read_bytes, run_git
 from transfer.comparison.changes import not_run_with, recorded_parameters
 from transfer.report.evidence import leaves
 from transfer.runtime.errors import DataError
@@ -101,7 +101,8 @@ def check_revision(root: Path, about: Provenance, record: Record | None) -> Iter
     if about.revision is None:
         yield Line("revision", UNCHECKED, about.revision_reason or "the package names none")
     elif run_git(root, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
-        why = DEEPEN if is_shallow(root) else "rebased, squashed or not pushed"
+        lost = "rebased, squashed or not pushed" if has_commits(root) else f"nothing was committed yet; {START}"
+        why = DEEPEN if is_shallow(root) else lost
         yield Line("revision", UNCHECKED, f"{commit} is not in this repository: {why}")
     else:
         is_ancestor = run_git(root, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0

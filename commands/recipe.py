@@ -52,7 +52,7 @@ def main(recipe: str, more: list[str]) -> int:
     print(f"\nExperiment {name}:\n{table}")
     if timings.exists():
         print(f"Time of each stage that ran:\n{times_table(timings.read_text(encoding='utf-8').splitlines())}")
-    print(f"`dvc exp show` lists it, `dvc exp apply {name}` brings its files here.")
+    print(f"`dvc exp show --all-commits` lists it, `dvc exp apply {name}` brings its files here.")
     return 0
 
 

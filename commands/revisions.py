@@ -3,6 +3,7 @@
 Paths are from the project's root, which may be a sub-directory of a larger git repository.
 """
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,16 +11,28 @@ from transfer.runtime.errors import DataError
 
 WORKSPACE = "workspace"
 LIST = "`dvc exp list --all` and `git branch --all` list what there is"
+NO_GIT = "without git `dvc config --local core.no_scm true` lets `dvc repro` run, experiments do not"
+START = "`git add --all && git commit -m start` makes one"
+NO_REPOSITORY = f"not a git repository; `git init && git add --all && git commit -m start` makes it one; {NO_GIT}"
 DEEPEN = "`git fetch --unshallow` (in actions/checkout: fetch-depth: 0) brings the rest"
 
 
 def run_git(root: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", *arguments], cwd=root, input=stdin, capture_output=True, check=False)
+    """Run git, whose messages are English. Raises DataError where git is not installed."""
+    english = {**os.environ, "LC_ALL": "C"}
+    try:
+        return subprocess.run(["git", *arguments], cwd=root, env=english, input=stdin, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        if error.filename != "git":
+            raise
+        raise DataError(f"git: no such program; install it; {NO_GIT}") from None
 
 
 def git_bytes(root: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     """What a git command prints. Raises DataError with git's own reason if it fails."""
     done = run_git(root, *arguments, stdin=stdin)
+    if b"not a git repository" in done.stderr:
+        raise DataError(f"{root.resolve()}: {NO_REPOSITORY}")
     if done.returncode:
         reason = " ".join(done.stderr.decode(errors="replace").split()) or f"exit status {done.returncode}"
         raise DataError(f"git {arguments[0]}: {reason}; nothing was read, see what `git status` says here")
@@ -32,12 +45,23 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def is_shallow(root: Path) -> bool:
+    """Whether older commits were left out when this repository was cloned."""
     return git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
 
 
+def has_commits(root: Path) -> bool:
+    """Whether anything was ever committed here."""
+    return bool(git(root, "rev-list", "--all", "--max-count=1"))
+
+
 def experiments(root: Path) -> dict[str, str]:
-    """Commit of each DVC experiment by name; DVC keeps them as refs/exps/<aa>/<base>/<name>."""
+    """Commit of each DVC experiment by name; DVC keeps them as refs/exps/<aa>/<base>/<name>.
+
+    Raises DataError where nothing was ever committed: DVC can run no experiment there.
+    """
     found = git(root, "for-each-ref", "--format=%(refname:lstrip=4) %(objectname)", "refs/exps/*/*/*")
+    if not found and not has_commits(root):
+        raise DataError(f"{root.resolve()}: no commit yet; {START}")
     return dict(line.split(" ") for line in found.splitlines())
 
 

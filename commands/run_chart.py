@@ -1,6 +1,9 @@
 """A chart of many runs: an axis for each parameter and figure, a line for each run."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,14 +22,14 @@ COLOURS = LinearSegmentedColormap.from_list("worst to best", [BLUE, ORANGE])
 def positions(values: Sequence[object]) -> tuple[np.ndarray, list[tuple[float, str]]]:
     """Positions (N) of the values on an axis from 0 to 1, NaN for None, and the ticks: (position, text).
 
-    Numbers lie in proportion, or by their logarithm where the largest is 30 times the smallest; anything
-    else is spaced evenly in the order of its text.
+    Numbers, also those written as text, lie in proportion, or by their logarithm where the largest is 30 times the
+    smallest; anything else is spaced evenly, numbers first, in the order of its text and of the numbers in it.
     """
     known = [value for value in values if value is not None]
     if not known:
         return np.full(len(values), np.nan), []
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
-        numbers = np.array([np.nan if value is None else float(str(value)) for value in values])
+    if all(_number(value) is not None for value in known):
+        numbers = np.array([_number(value) for value in values], float)  # None is NaN
         low, high = np.nanmin(numbers), np.nanmax(numbers)
         log = low > 0 and high / low >= LOG_FROM_RATIO
         scale = np.log if log else np.asarray
@@ -37,11 +40,28 @@ def positions(values: Sequence[object]) -> tuple[np.ndarray, list[tuple[float, s
             ticks = np.array([low, high])
         return placed, [(float(placed[np.flatnonzero(numbers == tick)[0]]), f"{tick:.4g}") for tick in ticks]
     texts = [None if value is None else str(value) for value in values]
-    names = sorted({text for text in texts if text is not None})
+    names = sorted({text for text in texts if text is not None}, key=_rank)
     place = {name: (number / (len(names) - 1) if len(names) > 1 else 0.5) for number, name in enumerate(names)}
     return np.array([np.nan if text is None else place[text] for text in texts]), [
         (place[name], name) for name in names
     ]
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _rank(text: str) -> tuple[bool, float, list[Any]]:
+    """Numbers by their value, then texts, in which resnet18 is before resnet101."""
+    value = _number(text)
+    parts = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
+    return value is None, value or 0, parts
 
 
 def _apart(ticks: list[tuple[float, str]]) -> list[tuple[float, str]]:

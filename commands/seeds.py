@@ -19,6 +19,7 @@ from transfer.comparison.changes import recipe_of
 from transfer.report.evidence import leaves
 from transfer.runtime.files import write_json
 from transfer.runtime.parameters import parse_yaml, read_mapping
+from transfer.runtime.wording import number, percent
 
 FIGURES = ("metrics/fine_tune.json", "metrics/evaluate.json")
 
@@ -50,7 +51,8 @@ def main(root: Path, arguments: argparse.Namespace) -> int:
     write_json(arguments.output, {"recipe": recipe, "seeds": seeds, "parameters": used, "metrics": found})
     for name in ("val.accuracy", "accuracy", "macro_f1"):
         mean, std = found[name]["mean"], found[name]["std"]
-        print(f"{name}: {mean:.4f} ± {std:.4f} (standard deviation of {len(seeds)} seeds)")
+        shown = f"{mean:.4f} ± {std:.4f}" if name == "macro_f1" else f"{percent(mean)} ± {number(100 * std, 1)} points"
+        print(f"{name}: {shown} (standard deviation of {len(seeds)} seeds)")
     return 0
 
 

@@ -5,15 +5,16 @@ A state that a process is at work on stays.
 
 import argparse
 import shutil
-import sys
 import time
 from pathlib import Path
 
+from commands.entry_point import exit_with
 from transfer.runtime.errors import TrainingError
 from transfer.training.state import STATE_FILE, only_one
 
 
 def main(folder: Path, remove: bool) -> int:
+    """Print a line for each state, and delete it if asked to."""
     states = sorted(folder.rglob(STATE_FILE))
     for state in states:
         about = state.stat()
@@ -36,4 +37,4 @@ if __name__ == "__main__":
     parser.add_argument("--state", type=Path, default=Path("state"), help="folder of states (default %(default)s)")
     parser.add_argument("--remove", action="store_true", help="delete them")
     arguments = parser.parse_args()
-    sys.exit(main(arguments.state, arguments.remove))
+    exit_with(lambda: main(arguments.state, arguments.remove))

@@ -3,18 +3,20 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from transfer.runtime.wording import number, percent
+
 SHOWN_STAGES = ("train_head", "fine_tune", "evaluate")
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     """A table of the figures that matter, from the contents of metrics/*.json by stage name."""
     phase_1, phase_2, test = metrics["train_head"], metrics["fine_tune"], metrics["evaluate"]
-    interval = f"{test['accuracy_ci_low']:.2%} to {test['accuracy_ci_high']:.2%}"
+    interval = " to ".join(number(100 * test[f"accuracy_ci_{end}"], 1) for end in ("low", "high"))
     rows = [
-        ("validation accuracy after phase 1 (frozen backbone)", f"{phase_1['val']['accuracy']:.2%}"),
-        ("validation accuracy after phase 2 (fine-tuned)", f"{phase_2.get('val', phase_1['val'])['accuracy']:.2%}"),
-        ("test accuracy, one view", f"{test['accuracy_single_view']:.2%}"),
-        ("test accuracy", f"{test['accuracy']:.2%}"),
+        ("validation accuracy after phase 1 (frozen backbone)", percent(phase_1["val"]["accuracy"])),
+        ("validation accuracy after phase 2 (fine-tuned)", percent(phase_2.get("val", phase_1["val"])["accuracy"])),
+        ("test accuracy, one view", percent(test["accuracy_single_view"])),
+        ("test accuracy", percent(test["accuracy"])),
         ("  95 % interval", interval),
         ("test macro F1", f"{test['macro_f1']:.4f}"),
         ("minimum viable accuracy", "met" if test["mva_met"] else "missed"),

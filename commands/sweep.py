@@ -21,6 +21,7 @@ from commands.trials import Trial, add_options, run_trials, shared_parameters
 from transfer.report.evidence import leaves
 from transfer.runtime.errors import DataError, ParameterError
 from transfer.runtime.parameters import parse_yaml, read_mapping
+from transfer.runtime.wording import percent
 
 METRICS = "metrics/fine_tune.json"
 
@@ -40,6 +41,7 @@ class Range(BaseModel):
         return self
 
     def distribution(self) -> BaseDistribution:
+        """What Optuna draws from."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             return IntDistribution(self.low, self.high, self.log)
         return FloatDistribution(self.low, self.high, self.log)
@@ -53,6 +55,7 @@ class Sweep(Search):
     space: dict[str, Range | list[str | bool | int | float | None]] = Field(min_length=1)
 
     def distributions(self) -> dict[str, BaseDistribution]:
+        """What Optuna draws each parameter of the space from."""
         return {
             name: CategoricalDistribution(values) if isinstance(values, list) else values.distribution()
             for name, values in self.space.items()
@@ -96,11 +99,12 @@ def table(results: dict[str, tuple[dict[str, Any], float]]) -> str:
     lines = [f"| trial | validation accuracy | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
     for name, (found, accuracy) in sorted(results.items(), key=lambda item: -item[1][1]):
         shown = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in found.values()]
-        lines.append(f"| {name} | {accuracy:.2%} | {' | '.join(shown)} |")
+        lines.append(f"| {name} | {percent(accuracy)} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
 def main(root: Path, path: Path, trials: int, jobs: int, more: tuple[str, ...]) -> int:
+    """Run the trials that are not there yet and print the table; 1 if one failed."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sweep = read_search(Sweep, path)
     parameters = read_mapping(root / "params.yaml")

@@ -21,6 +21,11 @@ def test_assignments_are_nested_and_typed() -> None:
         "train": {"lr": 0.01, "fine_tune": {"epochs": 2}},
         "seed": 3,
     }
+    assert read_overrides(["train.lr=1e-5", "seed=010", "groups.rigid=[no, yes]"]) == {  # as DVC reads them
+        "train": {"lr": 1e-5},
+        "seed": 10,
+        "groups": {"rigid": ["no", "yes"]},
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from commands import entry_point, verify
+from tests.commands.toy import command
 from transfer.runtime.files import ROOT
 
 
@@ -22,3 +25,17 @@ def test_a_reader_that_has_enough_is_no_error(lines: int) -> None:
         process.stdout = None
         assert process.communicate("")[1] == ""
     assert process.returncode == 141  # as of a program that SIGPIPE ended
+
+
+def test_listing_states_to_nobody_is_no_error() -> None:
+    line = f"{sys.executable} -m commands.states --state tests | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode in (0, 141), done.stderr) == (True, "")
+
+
+def test_what_dvc_cannot_do_without_git_is_told_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    command(tmp_path, "dvc", "init", "--quiet", "--no-scm")
+    (tmp_path / ".dvc/config").write_text("", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"^error: .* is not a git repository; `git init .* core\.no_scm true`"):
+        entry_point.exit_with(lambda: verify.main(tmp_path))

@@ -53,9 +53,9 @@ def test_runs_are_sorted_by_validation_accuracy_and_failures_say_why(repository:
     assert table == [
         ["run", "val accuracy", "test accuracy", "test macro F1", "train.lr"],
         ["---"] * 5,
-        ["high", "0.7500", "0.2500", "0.5000", "0.75"],  # by test accuracy it would be the last
-        [f"{first} The first run", "0.2500", "0.7500", "0.5000", "0.25"],
-        [f"low, {kept} A low rate \\| kept", "0.1250", "0.8750", "0.5000", "0.125"],
+        ["high", "75.0 %", "25.0 %", "0.5000", "0.75"],  # by test accuracy it would be the last
+        [f"{first} The first run", "25.0 %", "75.0 %", "0.5000", "0.25"],
+        [f"low, {kept} A low rate \\| kept", "12.5 %", "87.5 %", "0.5000", "0.125"],
         ["experiment", "train.lr", "error"],
         ["---", "---", "---"],
         ["bad", "-1", "error: train.lr = -1: must be greater than 0"],
@@ -68,7 +68,7 @@ def test_the_page_needs_no_network_and_shows_the_same(repository: Path) -> None:
     page = (repository / "leaderboard/leaderboard.html").read_text(encoding="utf-8")
     assert re.findall(r"https?:|src=|url\((?!#)|@import|<script", page) == []
     assert page.count("<svg") == 1
-    shown = ("high", "low", "0.8750", "train.lr = -1: must be", "A low rate | kept")
+    shown = ("high", "low", "87.5 %", "train.lr = -1: must be", "A low rate | kept")
     assert [text for text in shown if text not in page] == []
 
 

@@ -150,6 +150,49 @@ def test_what_dvc_takes_is_left_to_it(given: str) -> None:
     assert users_set_params([given], PARAMETERS) == quoted_set_param(given)
 
 
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        ("train={lr: 3}", {"train.lr": 3}),
+        ("train={lr:1e-5,head:{hidden:[]}}", {"train.lr": 1e-05, "train.head.hidden": []}),
+        ("params.yaml:train.head={hidden: [8, 4]}", {"train.head.hidden": [8, 4]}),
+        ('train={weights: "a, b"}', {"train.weights": "a, b"}),
+    ],
+)
+def test_a_mapping_for_a_group_changes_what_it_names_and_nothing_else(given: str, changed: dict[str, Any]) -> None:
+    assert users_set_params([given], PARAMETERS) == set_params(changed)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("train=3", r"^train = 3: is a group of parameters; name one of them$"),
+        ("train=null", r"^train = null: is a group"),
+        ("train.head=", r"^train\.head = : is a group"),
+        ("train=[1,2]", r"^train = \[1,2\]: is a group"),
+        ("train=1,2", r"^train = 1,2: is a group"),
+        ("train={lrr: 3}", r"no parameter train\.lrr; did you mean train\.lr\?$"),
+        ("train={head: 3}", r"^train\.head = 3: is a group"),
+        ("train", r"^train = : is a group"),
+        ("=3", r"^-S =3: names no parameter; write -S NAME=VALUE$"),
+        ("", r"^-S : names no parameter"),
+    ],
+)
+def test_what_would_replace_a_group_is_refused(given: str, line: str) -> None:
+    with pytest.raises(ParameterError, match=line):
+        users_set_params([given], PARAMETERS)
+
+
+def test_a_parameter_that_holds_a_mapping_is_replaced_whole() -> None:
+    parameters = {"train": {"fine_tune": {"class_weights": {"dog": 2}, "lr": 1}}}
+    given = "train.fine_tune.class_weights={cat: 1.5}"
+    for arguments in (users_set_params([given], parameters), users_set_params([f"params.yaml:{given}"], parameters)):
+        assert arguments[-1].endswith("class_weights={cat:1.5}")
+    assert merge(parameters, {"train": {"fine_tune": {"class_weights": {"cat": 1.5}}}}) == {
+        "train": {"fine_tune": {"class_weights": {"cat": 1.5}, "lr": 1}}
+    }
+
+
 def test_a_change_without_its_option_is_refused_with_what_to_type() -> None:
     assert passed_on(["train.lr=0.1"], ["--queue", "fine_tune"]) == ["-S", "train.lr=0.1", "--queue", "fine_tune"]
     with pytest.raises(ParameterError, match=r'^seed=1: .* ARGS="-S seed=1 -S train.lr=2"$'):

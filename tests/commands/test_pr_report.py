@@ -154,7 +154,7 @@ def test_a_base_that_was_never_run_is_no_baseline(tmp_path: Path, capsys: pytest
 def test_a_run_that_changed_nothing(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dvc_diff(repository, "metrics", "idea") == {}
     text = report(repository, capsys, "idea")
-    assert ": no difference is shown.**" in text
+    assert ": the same answers.**" in text
     assert "Nothing changed: all 10 figures are the same." in text
     assert "No parameter changed." in text
     assert "None: dvc.lock records the same of every stage as before." in text

@@ -1,6 +1,7 @@
 """`make provenance` on a small real repository: what fits is ok, and each thing that is planted is found."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -266,3 +267,12 @@ def test_the_command(project: Path) -> None:
     refused = run("params.yaml")
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
     assert refused.stderr.startswith("error: params.yaml: no model package")
+
+
+def test_a_repository_without_a_commit_is_told_as_such(project: Path) -> None:
+    change(project, revision="0" * 40)
+    shutil.rmtree(project / ".git")
+    git(project, "init", "--quiet")
+    assert line_of(project, "revision").why.endswith(
+        "nothing was committed yet; `git add --all && git commit -m start` makes one"
+    )

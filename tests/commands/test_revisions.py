@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.revisions import WORKSPACE, files_in, read, read_bytes, resolve
+from commands.revisions import WORKSPACE, experiments, files_in, read, read_bytes, resolve
 from tests.commands.toy import commit, git
 from transfer.runtime.errors import DataError
 
@@ -51,8 +51,28 @@ def test_outside_git_only_the_workspace_can_be_read(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / "metrics.json").write_text("{}", encoding="utf-8")
     assert read(tmp_path, WORKSPACE, "metrics.json") == "{}"
-    with pytest.raises(DataError, match="not a git repository"):
-        read(tmp_path, "HEAD", "metrics.json")
+    way_out = r"not a git repository; `git init .* git commit .*` makes it one; without git .* core\.no_scm .* do not$"
+    for ask in (lambda: read(tmp_path, "HEAD", "metrics.json"), lambda: experiments(tmp_path)):
+        with pytest.raises(DataError, match=way_out):
+            ask()
+
+
+def test_before_the_first_commit_no_experiment_can_be_and_the_way_out_is_told(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    for ask in (lambda: experiments(tmp_path), lambda: resolve(tmp_path, "main")):
+        with pytest.raises(DataError, match=r": no commit yet; `git add --all && git commit -m start` makes one$"):
+            ask()
+    (tmp_path / "a").touch()
+    commit(tmp_path, "First")
+    git(tmp_path, "checkout", "--quiet", "--orphan", "apart")
+    assert experiments(tmp_path) == {}
+    assert len(resolve(tmp_path, "main")) == 40
+
+
+def test_without_the_program_git_it_is_told_to_install_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(DataError, match=r"^git: no such program; install it; without git .* `dvc repro` run"):
+        experiments(project)
 
 
 def test_an_unknown_name_says_where_to_look(project: Path, tmp_path: Path) -> None:

@@ -17,6 +17,13 @@ RUNS = {
 }
 
 
+def tick_of(value: object) -> str:
+    try:
+        return str(value) if isinstance(value, bool | None) else f"{float(str(value)):.4g}"
+    except ValueError:
+        return str(value)
+
+
 @pytest.mark.parametrize(
     ("values", "places", "ticks"),
     [
@@ -26,6 +33,14 @@ RUNS = {
         ([7, 7], [0.5, 0.5], ["7"]),
         (["b", "a", "c"], [0.5, 0, 1], ["a", "b", "c"]),
         ([True, False], [1, 0], ["False", "True"]),
+        (["8", "128", "16"], [0, 1, 8 / 120], ["8", "16", "128"]),
+        ([1e-5, "1e-03", 0.0001], [0, 1, 0.5], ["1e-05", "0.0001", "0.001"]),
+        (["auto", "16", 8], [1, 0.5, 0], ["8", "16", "auto"]),
+        (
+            ["resnet101", "resnet18", "[4, 10]", "[4, 2]"],
+            [1, 2 / 3, 1 / 3, 0],
+            ["[4, 2]", "[4, 10]", "resnet18", "resnet101"],
+        ),
         ([1, None, 3], [0, np.nan, 1], ["1", "3"]),
         (["a", None], [0.5, np.nan], ["a"]),
         ([None, None], [np.nan, np.nan], []),
@@ -36,8 +51,7 @@ def test_values_have_their_places(values: list, places: list, ticks: list[str]) 
     found, marks = positions(values)
     np.testing.assert_allclose(found, places, atol=1e-12)
     assert [text for _, text in marks] == ticks
-    named = [str(value) if isinstance(value, str | bool | None) else f"{value:.4g}" for value in values]
-    at = dict(zip(named, found, strict=True))
+    at = dict(zip(map(tick_of, values), found, strict=True))
     assert [place for place, _ in marks] == [at[text] for text in ticks]
 
 

@@ -52,11 +52,14 @@ def commit(folder: Path, message: str) -> None:
     git(folder, "commit", "--quiet", "--message", message)
 
 
-def make(folder: Path, store: Path) -> None:
-    """Write the pipeline, run it, commit it and push its outputs to a remote in the folder `store`."""
-    folder.mkdir()
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    command(folder, "dvc", "init", "--quiet")
+def make(folder: Path, store: Path, top: Path | None = None) -> None:
+    """Write the pipeline, run it, commit it and push its outputs to a remote in the folder `store`.
+
+    With `top` the git repository is that folder, and `folder` a project in it.
+    """
+    folder.mkdir(parents=True)
+    git(top or folder, "init", "--quiet", "--initial-branch=main")
+    command(folder, "dvc", "init", "--quiet", *(["--subdir"] if top else []))
     command(folder, "dvc", "remote", "add", "--quiet", "--default", "store", str(store))
     for name, text in {
         "dvc.yaml": PIPELINE,

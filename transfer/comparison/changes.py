@@ -49,19 +49,24 @@ class Spread(_Recorded):
     std: float = Field(ge=0)
 
 
-# What decides a figure of the evaluation, besides the seed; not where files come from, or how many are shown.
+# What decides a figure of the evaluation, besides the seed; not how long to wait for files, or how many are shown.
 RECIPE = (
-    *("backbone.name", "backbone.weights", "groups.", "subsample.", "resize.", "label_errors.folds", "train."),
+    *("download.", "backbone.", "groups.", "subsample.", "resize.", "label_errors.folds", "train."),
     *("evaluate.mirror", "evaluate.shift_fraction"),
 )
 
 
 def recipe_of(parameters: Nested) -> dict[str, Any]:
-    """The parameters that decide the figures of a run, by dotted name, as JSON has them."""
+    """The parameters that decide the figures of a run, by dotted name, as JSON has them.
+
+    Where a file comes from counts as long as no digest says what it is.
+    """
+    known = [group for group in ("download", "backbone") if parameters.get(group, {}).get("sha256")]
+    left_out = {"download.timeout_s", "backbone.timeout_s", *(f"{group}.url" for group in known)}
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in leaves(parameters)
-        if name.startswith(RECIPE)
+        if name.startswith(RECIPE) and name not in left_out
     }
 
 
@@ -80,6 +85,10 @@ class SeedSpread(_Recorded):
         """Whether it was measured with the parameters of one of these runs."""
         return any(recipe_of(parameters) == self.parameters for parameters in runs)
 
+    def scatters(self, name: str) -> bool:
+        """Whether the seeds gave a figure different values; a constant, such as a count, has no noise to be beyond."""
+        return name in self.metrics and self.metrics[name].std > 0
+
     def judge(self, name: str, difference: float, comparisons: int) -> str:
         """Whether a difference of two runs is larger than those of two seeds are.
 
@@ -89,6 +98,8 @@ class SeedSpread(_Recorded):
         """
         if name not in self.metrics:
             return "not recorded"
+        if not self.scatters(name):
+            return "the same for all seeds"
         quantile = t.isf((1 - CONFIDENCE) / comparisons / 2, len(self.seeds) - 1)
         beyond = abs(difference) > quantile * math.sqrt(2) * self.metrics[name].std
         return "beyond the noise between seeds" if beyond else "within"

@@ -9,8 +9,8 @@ import numpy as np
 
 from transfer.comparison.changes import MISSING, Changed, SeedSpread, changes, not_run_with, stage_changes
 from transfer.comparison.paired import Comparison, compare_names
-from transfer.report.evidence import Evidence, difference_interval, interval, leaves, percent, points
-from transfer.runtime.wording import plural
+from transfer.report.evidence import Evidence, difference_interval, interval, leaves, points
+from transfer.runtime.wording import percent, plural
 
 TEMPLATE = Path(__file__).parent / "templates/change.md.j2"
 OTHER_IMAGES = "the two runs were tested on different images, which cannot be paired"
@@ -102,13 +102,13 @@ OTHER_RECIPE = "not measured for this recipe"
 
 
 def metrics(before: Evidence, after: Evidence, spread: SeedSpread | None) -> dict[str, Any]:
-    """How many figures changed, and rows of them: those of the test split, and all others.
+    """Whether there were any figures, how many changed, and rows of them: of the test split, and all others.
 
     `judged` says of how many figures a spread between seeds of one of the two recipes decides.
     """
     found = changes(before.metrics, after.metrics)
     fits = spread is not None and spread.is_of(before.parameters, after.parameters)
-    judged = [change for change in found if spread and _spread_name(change) in spread.metrics]
+    judged = [change for change in found if spread and spread.scatters(_spread_name(change))]
     headline: Rows = []
     others: Rows = []
     for change in found:
@@ -116,13 +116,15 @@ def metrics(before: Evidence, after: Evidence, spread: SeedSpread | None) -> dic
             continue
         noise = "not recorded"
         if spread and (name := _spread_name(change)) and change.difference is not None:
-            noise = spread.judge(name, change.difference, len(judged)) if fits and judged else noise
-            noise = OTHER_RECIPE if judged and not fits and name in spread.metrics else noise
+            noise = spread.judge(name, change.difference, max(len(judged), 1)) if fits else noise
+            noise = OTHER_RECIPE if not fits and name in spread.metrics else noise
         stage, _, name = change.name.partition(".")
         table = headline if stage == "evaluate" and not name.startswith("per_class.") else others
         table.append([*_row(change), noise])
     total = {name for evidence in (before, after) for name, _ in leaves(evidence.metrics)}
     return {
+        "before": bool(before.metrics),
+        "after": bool(after.metrics),
         "changed": len(found),
         "total": len(total),
         "judged": len(judged) if fits else 0,

@@ -12,10 +12,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Never, TextIO, cast
 
 from transfer.runtime.errors import InterruptedRunError, PipelineError
 from transfer.runtime.parameters import Group, load_parameters
@@ -33,6 +33,7 @@ def run(
     `params` (the parameter file) and `state` (an ignored folder for what outlives a killed run).
     """
     print_any_letter()
+    sys.stdout, sys.stderr = (cast(TextIO, Unread(stream)) for stream in (sys.stdout, sys.stderr))
     module = sys.modules["__main__"]
     name = Path(str(module.__file__)).stem
     groups = ", ".join(parameters.model_fields)
@@ -66,6 +67,34 @@ def print_any_letter() -> None:
     """Let what is printed hold any letter, also where the locale's encoding has no place for it, as Latin-1 for 猫."""
     if isinstance(sys.__stdout__, io.TextIOWrapper):  # colorama, which DVC brings, may stand before it
         sys.__stdout__.reconfigure(errors="backslashreplace")
+
+
+class Unread:
+    """A stream that goes on when nobody reads it any more, as after `| head`: what a stage is for are its files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, or lose it if nobody reads."""
+        with self._or_lost():
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what was written, or lose it if nobody reads."""
+        with self._or_lost():
+            self._stream.flush()
+
+    @contextmanager
+    def _or_lost(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def leave(status: int, message: str = "") -> Never:

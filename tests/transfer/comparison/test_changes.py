@@ -74,8 +74,8 @@ def test_two_runs_of_other_seeds_are_within_the_noise_in_95_of_100_cases(count: 
 def test_a_figure_that_was_not_recorded_and_one_that_no_seed_changes() -> None:
     spread = spread_of({"images": 0}, [0, 1])
     assert spread.judge("macro_f1", 0.5, 1) == "not recorded"
-    assert spread.judge("images", 0, 1) == "within"
-    assert spread.judge("images", -1, 1) == "beyond the noise between seeds"
+    assert spread.judge("images", -1, 1) == "the same for all seeds"
+    assert not spread.scatters("images")
 
 
 def test_a_spread_belongs_to_the_recipe_that_it_was_measured_with() -> None:
@@ -83,15 +83,25 @@ def test_a_spread_belongs_to_the_recipe_that_it_was_measured_with() -> None:
     spread = spread_of({}, [0, 1], parameters=recipe_of(params))
     moved = deepcopy(params)
     moved["seed"] += 1
-    moved["download"]["url"] = "elsewhere"
+    moved["download"].update(url="elsewhere", timeout_s=1)  # with the same digest
     moved["evaluate"]["pictures"] += 1
     assert spread.is_of(moved)
-    for name in ("train.lr", "resize.size_px", "backbone.name", "groups.rigid", "evaluate.mirror"):
+    deciding = ("train.lr", "resize.size_px", "backbone.name", "groups.rigid", "evaluate.mirror")
+    for name in (*deciding, "download.sha256", "download.on_damage", "backbone.url", "backbone.sha256"):
         other = deepcopy(params)
         group, key = name.split(".")
         other[group][key] = "another"
         assert not spread.is_of(other), name
         assert spread.is_of(other, params)
+
+
+@pytest.mark.parametrize("group", ["download", "backbone"])
+def test_another_address_is_another_recipe_unless_a_digest_says_what_it_gives(group: str) -> None:
+    params = read_mapping(ROOT / "params.yaml")
+    for digest, same in ((None, False), ("ab" * 32, True)):
+        params[group].update(url="/data/one", sha256=digest)
+        spread = spread_of({}, [0, 1], parameters=recipe_of(params))
+        assert spread.is_of({**params, group: {**params[group], "url": "/data/two"}}) is same
 
 
 @pytest.mark.parametrize("std", [-0.1, float("nan"), None])

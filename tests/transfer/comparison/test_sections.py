@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score
 from tests.transfer.report.healthy_run import CLASSES, changed
 from transfer.comparison.changes import SeedSpread, recipe_of
 from transfer.comparison.sections import TEMPLATE, Run, facts, paired, true_and_predicted
-from transfer.report.evidence import Evidence
+from transfer.report.evidence import Evidence, leaves
 from transfer.report.page import fill_in
 
 EACH, ERRORS = 500, 14  # images of each class, and errors of each pair of classes: the healthy run's
@@ -138,6 +138,24 @@ def test_figures_are_judged_by_the_noise_that_was_recorded() -> None:
     text = section(written(RUN, after, spread=other), "Metrics")
     assert "measured with other parameters than those of these runs (seeds 0, 1, 2)" in text
     assert "is not recorded (experiments/seed_spread.json); make seeds measures it." in written(RUN, after)
+
+
+def test_a_figure_that_no_seed_changes_has_no_noise_and_is_not_counted() -> None:
+    stds = {"accuracy": 0.002, "loss": 0}
+    recorded = {name: {"mean": 0.9, "std": std} for name, std in stds.items()}
+    parameters = recipe_of(RUN.parameters)
+    spread = SeedSpread.model_validate({"metrics": recorded, "seeds": [0, 1, 2], "parameters": parameters})
+    found = data(RUN, with_errors(evaluate__accuracy=0.99, evaluate__loss=0.4), spread)["metrics"]
+    assert [row[4] for row in found["headline"]] == ["beyond the noise between seeds", "the same for all seeds"]
+    assert found["judged"] == 1
+
+
+def test_a_side_without_any_figure_is_told_instead_of_a_count_of_changes() -> None:
+    count = sum(1 for _ in leaves(RUN.metrics))
+    first = section(written(Evidence({}), RUN), "Metrics")
+    assert first.startswith(f"There were no figures before: {count} are new. ")
+    assert section(written(RUN, Evidence({})), "Metrics").startswith(f"The change holds no figures: {count} are gone; ")
+    assert "figures changed" not in first
 
 
 def test_figures_appear_vanish_and_lie_apart_by_where_they_are_from() -> None:

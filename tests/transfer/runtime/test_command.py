@@ -96,6 +96,30 @@ def test_a_stage_ends_at_once_whatever_it_imported(tmp_path: Path, end: str, sta
     assert re.fullmatch(told + r"registered\n", errors, re.DOTALL)
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("streams", [1, 2], ids=["stdout", "stderr too"])
+def test_a_stage_that_nobody_reads_any_more_does_its_work(tmp_path: Path, unbuffered: str, streams: int) -> None:
+    work = "print('a line ' * 20_000); print('a line', file=sys.stderr); files.note.write_text('whole')"
+    script = f"import sys\n{STAGE_THAT_WAITS}".replace("time.sleep(60)", f"sys.stdin.readline(); {work}")
+    (tmp_path / "waits.py").write_text(script.replace("Parameters)", 'Parameters, outputs=["note"])'), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text("{}", encoding="utf-8")
+    read, write = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "waits.py", "--note", "note"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
+        stdin=subprocess.PIPE,
+        stdout=write,
+        stderr=write if streams == 2 else subprocess.PIPE,
+    ) as process:
+        os.close(write)
+        with os.fdopen(read, "rb") as reader:
+            assert reader.readline() == b"at work\n"
+        _, told = process.communicate(b"\n", timeout=60)
+    assert (process.returncode, told) == (0, None if streams == 2 else b"a line\n")
+    assert (tmp_path / "note").read_text(encoding="utf-8") == "whole"
+
+
 def test_help_says_what_is_read_and_written_and_where_the_parameters_are() -> None:
     command = [sys.executable, "-m", "stages.subsample", "--help"]
     told = " ".join(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
