@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from torch import Tensor
 
-from transfer.network.architectures import check_size, initial_weights, is_sized, published_weights
+from transfer.network.architectures import check_maps, check_size, initial_weights, is_sized, published_weights
 from transfer.network.backbones import Backbone, save_backbone
 from transfer.network.published import PublishedWeights
 from transfer.network.weights import read_state_dict
@@ -95,6 +95,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     published = published_weights(config.name, "DEFAULT" if config.weights == RANDOM else config.weights)
     architecture = published.architecture
     check_size(architecture, size_px, parameters.train.fine_tune.small_images.size_px)
+    check_maps(architecture, size_px)
     if config.weights == RANDOM:
         state, actual = initial_weights(architecture, size_px), None
     else:

@@ -52,6 +52,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     images = Images(pixels, card.preprocessing, best_device())
     model = model.to(best_device())
     layer = choose_layer(model, images.plain(slice(0, 1)), config.layer, config.min_map_px)
+    print(f"explaining {layer.description}")
     predicted = probabilities.argmax(1)
 
     by_class = []

@@ -1,5 +1,6 @@
 """backbone: weights reach the file unchanged, a folder address works, wrong digests and architectures are refused."""
 
+import copy
 import functools
 import json
 import threading
@@ -11,11 +12,12 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from stages import backbone
+from stages import backbone, fine_tune, train_head
 from tests.stages.conftest import Arena
 from transfer.network.backbones import load_backbone
-from transfer.runtime.errors import WeightsError
+from transfer.runtime.errors import ParameterError, WeightsError
 from transfer.runtime.files import sha256_of
+from transfer.runtime.parameters import check_parameters
 
 TEMPLATE = "http://127.0.0.1:{}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
 
@@ -67,6 +69,32 @@ def test_small_images_that_the_network_cannot_take_are_refused_too(arena):
     )
     with pytest.raises(WeightsError, match=complaint):
         arena.run(backbone, changes, weights="none.safetensors", metrics="none.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "size_px", "complaint"),
+    [
+        (
+            "timm/gmlp_s16_224",
+            224,
+            r"backbone\.name = timm/gmlp_s16_224\.ra3_in1k: it leaves no feature map .*; choose",
+        ),
+        ("vit_b_32", 32, r"resize\.size_px = 32: vit_b_32 leaves no feature map for heat maps; set 64$"),
+    ],
+)
+def test_a_network_whose_heat_maps_would_fail_is_refused_too(arena, name: str, size_px: int, complaint: str):
+    changes = {**settings(arena, name=name, url="nowhere.pth"), "resize": {"size_px": size_px, "interpolation": "area"}}
+    with pytest.raises(WeightsError, match=complaint):
+        arena.run(backbone, changes, weights="none.safetensors", metrics="none.json")
+
+
+@pytest.mark.parametrize(("stage", "group"), [(train_head, "head"), (fine_tune, None)])
+def test_batches_of_one_which_batch_norm_cannot_learn_from_are_refused_in_one_line(arena, stage, group: str | None):
+    changed = copy.deepcopy(arena.parameters)
+    (changed["train"][group] if group else changed["train"])["batch_size"] = 1
+    with pytest.raises(ParameterError, match=r"^train\.(head\.)?batch_size.* 1.*greater than or equal to 2") as caught:
+        check_parameters(stage.Parameters, changed)
+    assert "\n" not in str(caught.value)
 
 
 def test_networks_of_timm_come_by_name_with_their_own_preprocessing(arena, tmp_path):

@@ -59,9 +59,16 @@ def test_the_same_inputs_give_the_same_bytes(arena):
 
 
 def test_another_method_gives_another_sheet(arena):
-    changed = {**arena.parameters, "explain": {**arena.parameters["explain"], "method": "hirescam"}}
+    changed = {**arena.parameters, "explain": {**arena.parameters["explain"], "method": "gradcam"}}
     arena.run(grad_cam, changed, **{**FILES[grad_cam], **OUTPUTS})
     assert (
         arena.file("maps/examples.png").read_bytes()
         != arena.file("metrics/grad_cam/pictures/examples.png").read_bytes()
     )
+
+
+def test_maps_narrower_than_asked_for_are_shown_and_said(arena, capsys):
+    changed = {**arena.parameters, "explain": {**arena.parameters["explain"], "min_map_px": 99}}
+    arena.run(grad_cam, changed, **{**FILES[grad_cam], **OUTPUTS})
+    said = "explaining backbone.layer1, maps of 10 × 10, the widest there are; explain.min_map_px = 99\n"
+    assert capsys.readouterr().out == said

@@ -14,7 +14,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from transfer.network.images import Images
-from transfer.network.spatial import as_maps, layout_of
+from transfer.network.spatial import as_maps, frozen, layout_of, maps_of
 from transfer.runtime.errors import DataError, ParameterError
 from transfer.runtime.parameters import Group
 
@@ -44,91 +44,60 @@ class Explain(Group):
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer whose output (batch, channels, h, w) is explained, the width w, and the model's last map's width."""
+    """A layer whose output (batch, channels, h, w) is explained, the width w, and the model's last map's width.
+
+    `wanted_px` is the width that was asked for, 0 if the layer was.
+    """
 
     name: str
     module: nn.Module
     width: int
     last_width: int
+    wanted_px: int
 
     @property
     def description(self) -> str:
-        """Layer and map size for a title, with the reason if a later, coarser layer was passed over."""
+        """Layer and map size for a title, with the reason if it is not the last one or has less than was asked for."""
+        size = f"{self.name}, maps of {self.width} × {self.width}"
+        if self.width < self.wanted_px:
+            return f"{size}, the widest there are; explain.min_map_px = {self.wanted_px}"
         coarse = f"; the last maps, {self.last_width} × {self.last_width}, are too coarse to see an object"
-        return f"{self.name}, maps of {self.width} × {self.width}{coarse if self.last_width < self.width else ''}"
+        return f"{size}{coarse if self.last_width < self.width else ''}"
 
 
 def choose_layer(model: nn.Module, images: Tensor, name: str | None, min_map_px: int) -> Layer:
     """The layer called `name`, or for None the last one whose map for `images` is at least `min_map_px` wide.
 
-    For a ResNet that is one of its blocks, for a vision transformer the norm before a block's attention. Raises
-    ParameterError if there is no such name or its output is no map, DataError if all maps are narrower.
+    For a ResNet that is one of its blocks, for a vision transformer the norm before a block's attention; if all maps
+    are narrower, the last of the widest. Raises ParameterError if there is no such name or its output is no map,
+    DataError if there is no map.
     """
-    maps = _maps(model, images)
+    maps = maps_of(model, images)
     if not maps:
-        raise DataError(f"images of {images.shape[-1]} pixels leave no feature map to explain; raise resize.size_px")
-    last_width = maps[-1][1]
+        raise DataError(
+            f"images of {images.shape[-1]} pixels leave no feature map to explain; raise resize.size_px, or choose "
+            "another backbone.name"
+        )
+    widths, last_width = dict(maps), maps[-1][1]
     if name is not None:
-        widths = dict(maps)
         if name not in widths:
             raise ParameterError(f"explain.layer = {name!r}: no layer of maps; there are {', '.join(widths)}")
-        return Layer(name, model.get_submodule(name), widths[name], last_width)
-    wide = [(found, width) for found, width in maps if width >= min_map_px]
-    if not wide:
-        widest = max(width for _, width in maps)
-        raise DataError(
-            f"images of {images.shape[-1]} pixels leave feature maps of at most {widest}; "
-            f"raise resize.size_px or lower grad_cam.min_map_px = {min_map_px}"
-        )
-    found, width = wide[-1]
-    return Layer(found, model.get_submodule(found), width, last_width)
-
-
-def _maps(model: nn.Module, images: Tensor) -> list[tuple[str, int]]:
-    """Names and widths of modules whose output is a map, in the order in which they end.
-
-    Parts of a block are left out, because a bottleneck's first convolution still has the width of the
-    block before; a Sequential is no block but a row of them.
-    """
-    layout = layout_of(model)
-    names = {module: name for name, module in model.named_modules()}
-    found: dict[str, int] = {}
-
-    def note(module: nn.Module, _inputs: object, output: object) -> None:
-        maps = as_maps(output, layout)
-        if maps is None or isinstance(module, nn.AdaptiveAvgPool2d):  # which may enlarge
-            return
-        if maps.shape[-1] > 1 and (layout.layers is None or layout.layers.fullmatch(names[module])):
-            found[names[module]] = maps.shape[-1]
-
-    hooks = [module.register_forward_hook(note) for module in names]
-    try:
-        with torch.no_grad():
-            model(images[:1])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    blocks = [name for name in found if not isinstance(model.get_submodule(name), nn.Sequential)]
-    return [
-        (name, width)
-        for name, width in found.items()
-        if not any(name.startswith(f"{block}.") for block in blocks)
-    ]  # fmt: skip
+        return Layer(name, model.get_submodule(name), widths[name], last_width, 0)
+    least = min(min_map_px, max(widths.values()))
+    found = [layer for layer, width in maps if width >= least][-1]
+    return Layer(found, model.get_submodule(found), widths[found], last_width, min_map_px)
 
 
 @contextmanager
 def _gradients_from(model: nn.Module, layer: nn.Module) -> Iterator[None]:
     """Let gradients reach the layer's output and nothing before it, which takes two thirds of the time."""
-    wanted = [parameter.requires_grad for parameter in model.parameters()]
-    model.requires_grad_(False)
     # A copy, because a ReLU in place may follow.
     hook = layer.register_forward_hook(lambda _module, _inputs, output: output.detach().requires_grad_().clone())
     try:
-        yield
+        with frozen(model):
+            yield
     finally:
         hook.remove()
-        for parameter, before in zip(model.parameters(), wanted, strict=True):
-            parameter.requires_grad_(before)
 
 
 def activation_maps(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from transfer.network import torchvision_models
 from transfer.network.published import PublishedWeights
+from transfer.network.spatial import maps_of
 from transfer.network.uninitialised import Uninitialised
 from transfer.runtime.errors import WeightsError
 
@@ -125,6 +126,26 @@ def check_size(architecture: str, size_px: int, small_px: int | None = None) -> 
             f"train.fine_tune.small_images.size_px = {small_px}: {architecture} for images of {size_px} pixels "
             f"takes none of that size; set {fitting or 'null'}"
         )
+
+
+def check_maps(architecture: str, size_px: int) -> None:
+    """Raise WeightsError, naming a size that would do, if heat maps can show nothing of the network at this size."""
+    if _has_maps(architecture, size_px):
+        return
+    larger = [size_px * times for times in (2, 4, 8) if size_px * times < LARGEST_PX]
+    if fitting := next((size for size in larger if _has_maps(architecture, size)), None):
+        raise WeightsError(
+            f"resize.size_px = {size_px}: {architecture} leaves no feature map for heat maps; set {fitting}"
+        )
+    raise WeightsError(
+        f"backbone.name = {architecture}: it leaves no feature map for heat maps; choose another backbone.name"
+    )
+
+
+def _has_maps(architecture: str, size_px: int) -> bool:
+    if not _takes(architecture, size_px, size_px):
+        return False
+    return bool(maps_of(outline(architecture, size_px)[0].eval(), torch.empty(2, 3, size_px, size_px, device="meta")))
 
 
 def _sizes(architecture: str, above: int) -> Iterable[int]:

@@ -35,7 +35,14 @@ BEHIND = re.compile(r"encoder\.ln|norm\.|fc_norm|head|attn_pool")
 
 
 def stage_numbers(network: nn.Module) -> dict[str, int]:
-    """The stage of each parameter by its name; 0 is the stem. Each block of a vision transformer is one."""
+    """The stage of each parameter by its name, from 0, the stem, without gaps. Each transformer block is one."""
+    found = _found(network)
+    order = {number: place for place, number in enumerate(sorted(set(found.values())))}
+    return {name: order[number] for name, number in found.items()}
+
+
+def _found(network: nn.Module) -> dict[str, int]:
+    """Stages in their order, with gaps where a network has fewer than its family, as small EfficientNets have."""
     names = [name for name, _ in network.named_parameters()]
     kind = type(network).__name__
     patterns = STEMS.get(kind.replace("SwinTransformerV2", "SwinTransformer"), ())
@@ -46,7 +53,10 @@ def stage_numbers(network: nn.Module) -> dict[str, int]:
         blocks = {name: int(match[1]) + 1 for name in names if (match := BLOCK.match(name))}
         last = max(blocks.values())
         return {name: blocks.get(name, last if BEHIND.match(name) else 0) for name in names}
-    return _by_matcher(network, names) if hasattr(network, "group_matcher") else _by_parts(network, names)
+    try:
+        return _by_matcher(network, names) if hasattr(network, "group_matcher") else _by_parts(network, names)
+    except AssertionError:  # RDNet's description knows no stages
+        return _by_parts(network, names)
 
 
 def _by_matcher(network: nn.Module, names: list[str]) -> dict[str, int]:

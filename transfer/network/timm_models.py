@@ -12,6 +12,7 @@ from huggingface_hub import hf_hub_url
 from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg, split_model_name_tag
 from torch import Tensor, nn
 
+from transfer.network.checkpoints import HEADS
 from transfer.network.published import Preprocessing, PublishedWeights
 from transfer.network.uninitialised import Uninitialised
 from transfer.runtime.errors import WeightsError
@@ -108,14 +109,16 @@ def load(architecture: str, size_px: int | None, state: Mapping[str, Tensor]) ->
         network, _, classifier = build(architecture, size_px)
     floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     body = {name: tensor for name, tensor in floats.items() if name not in classifier}
-    try:
-        loaded = _loaded(architecture, size_px, 0, body)
-    except Exception as error:  # timm's conversions of names end in any kind where these are of something else
-        try:  # under names of other code the classifier is known only once timm has converted them
-            loaded = _loaded(architecture, size_px, None, floats)
-        except Exception:
-            raise RuntimeError(str(error)) from None
-    return {name: loaded[name] for name in network.state_dict()}
+    # Under names of other code the classifier is known only once timm has converted them, if it has timm's classes.
+    headless = {name: tensor for name, tensor in floats.items() if not HEADS.fullmatch(name)}
+    first: Exception | None = None
+    for classes, given in ((0, body), (None, floats), (0, headless)):
+        try:
+            loaded = _loaded(architecture, size_px, classes, given)
+            return {name: loaded[name] for name in network.state_dict()}
+        except Exception as error:  # timm's conversions end in any kind where the names are of something else
+            first = first or error
+    raise RuntimeError(str(first))
 
 
 def _loaded(architecture: str, size_px: int | None, classes: int | None, state: dict[str, Tensor]) -> dict[str, Tensor]:

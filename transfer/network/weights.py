@@ -1,26 +1,40 @@
 """Weights files as they are in the world: any container and wrapping of a network of torchvision's or timm's."""
 
 import argparse
+import datetime
 import errno
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from transfer.network.architectures import fitted, outline
+from transfer.network.checkpoints import find_state
 from transfer.network.tensors import check_tensors
 from transfer.runtime.errors import WeightsError
 
-# Where training scripts put a state dict; an average of the weights comes first, as that is what they evaluate.
-WRAPPERS = ("model_ema", "state_dict_ema", "ema", "teacher", "state_dict", "model", "net")
-PREFIXES = ("module.", "model.", "backbone.")
-COMPILED = "_orig_mod."  # by torch.compile, of a network or of any part of it
+
+def _dictionary(*_factory: object) -> dict[Any, Any]:
+    """What a defaultdict is read as, because torch fills no other."""
+    return {}
+
+
+# What training scripts save beside the tensors, by the names it has in pickles: plain data, whose making runs no code
+# of the file's.
+NUMBERS = dict.fromkeys(type(np.dtype(kind)) for kind in f"?{np.typecodes['AllInteger']}efd")
+PATHS = {"PosixPath": PurePosixPath, "WindowsPath": PureWindowsPath}
+PLAIN: list[Any] = [
+    *(argparse.Namespace, datetime.datetime, datetime.date, datetime.timedelta, datetime.timezone),
+    *(list, dict, int, float, str, np.dtype, *NUMBERS, (_dictionary, "collections.defaultdict")),
+    *((np.float64().__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((kind, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name, kind in PATHS.items()),
+    *((kind, f"{module}.Pure{name}") for module in ("pathlib", "pathlib._local") for name, kind in PATHS.items()),
+]
 LONGEST_REASON = 200
 
 
@@ -32,12 +46,12 @@ def read_state_dict(path: Path, architecture: str, size_px: int | None = None) -
     """
     content = _read(path)
     network, _, classifier = outline(architecture, size_px)
-    state, taken = _unwrapped(content, set(network.state_dict()))
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+    expected = network.state_dict()
+    state, taken = find_state(content, set(expected))
+    if not state:
         raise WeightsError(f"{path}: holds no state dict of tensors; save `model.state_dict()`")
     if taken:
-        print(f"{path}: taking {', '.join(taken)}")
-    expected = network.state_dict()
+        print(f"{path}: taking {taken}")
     _check_values(path, architecture, {k: v for k, v in state.items() if not k.startswith(classifier)}, expected)
     try:
         loaded = fitted(architecture, size_px, state)
@@ -59,7 +73,7 @@ def _read(path: Path) -> Any:
     try:
         if is_safetensors:
             return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts add their options
+        with torch.serialization.safe_globals(PLAIN):
             return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
@@ -71,41 +85,6 @@ def _read(path: Path) -> Any:
         cause = re.search(".+GLOBAL.+", text) or re.search(".+", text)
         reason = cause[0].split(". ")[0].rstrip(".") if cause else type(error).__name__
         raise WeightsError(f"{path}: not a file of plain weights ({reason}); nothing in it was executed") from None
-
-
-def _unwrapped(content: Any, names: Collection[str]) -> tuple[Mapping[str, Any], list[str]]:
-    """The state dict in a file's content, under the network's own `names`, and what was chosen on the way to it."""
-    taken = []
-    while isinstance(content, Mapping):
-        wrapper = next((name for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
-        if wrapper is None:
-            break
-        taken.append(repr(wrapper))
-        content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
-        return {}, []
-    if any(COMPILED in name for name in content):
-        taken.append(f"names without {COMPILED}")
-        content = _renamed(content, lambda name: name.replace(COMPILED, "").removesuffix(COMPILED[:-1]).rstrip("."))
-    # Tensors without the prefix, such as a loss's or a projection's, are not of the network.
-    own = tuple(prefix for prefix in PREFIXES if not any(name.startswith(prefix) for name in names))
-    while prefix := next((start for start in own if any(name.startswith(start) for name in content)), None):
-        taken.append(f"the tensors under {prefix}")
-        content = _renamed(content, partial(_below, prefix=prefix))
-    return content, taken
-
-
-def _below(name: str, prefix: str) -> str | None:
-    return name.removeprefix(prefix) if name.startswith(prefix) else "" if f"{name}." == prefix else None
-
-
-def _renamed(state: Mapping[str, Any], rename: Callable[[str], str | None]) -> OrderedDict[str, Any]:
-    """The tensors whose new name is not None, under it, with the versions of their modules."""
-    metadata = getattr(state, "_metadata", {})
-    content = OrderedDict((new, value) for name, value in state.items() if (new := rename(name)))
-    versions = {new: value for name, value in metadata.items() if (new := rename(name)) is not None}
-    setattr(content, "_metadata", versions)  # noqa: B010
-    return content
 
 
 def _check_values(path: Path, architecture: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -173,6 +173,12 @@ def test_a_paired_interval_leaves_out_zero_where_mcnemar_finds_a_difference(fixe
     assert (low > 0 or high < 0) == (p < 0.05)
 
 
+def test_the_paired_interval_is_newcombes():
+    """Of his paper's table III, method 10: 36 right both times, 12 and 2 only once, none never."""
+    before, after = (np.repeat(kinds, [36, 12, 2]) for kinds in ([True, False, True], [True, True, False]))
+    assert paired_difference(before, after) == pytest.approx((0.2, 0.0569, 0.3404), abs=1e-4)
+
+
 def test_intervals_are_around_their_figures_and_depend_on_the_seed_alone():
     chances, labels = drawn_answers(200, 3)
     result, again, other = (score(chances, labels, CLASSES, seed) for seed in (0, 0, 1))

@@ -10,14 +10,15 @@ import pytest
 import timm
 import torch
 from torch import nn
-from torchvision.models import ConvNeXt, ResNet, SwinTransformer
+from torchvision.models import ConvNeXt, ResNet, SqueezeNet, SwinTransformer
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.resnet import BasicBlock
 
-from transfer.explanation.cam import activation_maps, choose_layer
-from transfer.network.architectures import build_network, outline
+from transfer.explanation.cam import Method, activation_maps, choose_layer
+from transfer.network.architectures import build_network, check_maps, outline
 from transfer.network.classifier import Classifier
 from transfer.network.spatial import as_maps, layout_of
+from transfer.runtime.errors import WeightsError
 
 SIZE_PX, SQUARE_PX = 64, 16
 series = pytest.mark.series
@@ -38,6 +39,51 @@ FAMILIES = [  # architecture, the layer whose maps are 4 wide at 64 pixels
     ("timm/xcit_nano_12_p16_224", "blocks.11.norm1"),
     ("timm/levit_128s", "stages.0"),
 ]
+
+
+# Beside the trunk these have attention matrices, position encodings and pooling convolutions whose output is a map.
+TRUNKS = {
+    "timm/tnt_s_patch16_224": ("blocks.11.norm_out", 14),
+    "timm/coat_tiny": ("patch_embed2.proj", 28),
+    "timm/mvitv2_tiny": ("stages.3.blocks.1.norm1", 7),
+    "timm/twins_pcpvt_small": ("blocks.3.2.norm1", 7),
+    "timm/pit_ti_224": ("transformers.2.blocks.3.norm1", 7),
+    "timm/naflexvit_base_patch16_gap": ("blocks.11.norm1", 14),
+    "timm/efficientformer_l1": ("stages.3.blocks.2", 7),
+}
+
+
+@pytest.mark.parametrize("architecture", TRUNKS)
+def test_the_layer_is_of_the_trunk(architecture: str) -> None:
+    network = outline(architecture, 224)[0].eval()
+    layer = choose_layer(network, torch.empty(1, 3, 224, 224, device="meta"), None, 6)
+    assert (layer.name, layer.width) == TRUNKS[architecture]
+
+
+# Of these the widest maps have fewer than 6 places a side.
+NARROW = [
+    ("vit_b_32", 128, "encoder.layers.encoder_layer_11.ln_1", 4),
+    ("vit_b_32", 160, "encoder.layers.encoder_layer_11.ln_1", 5),
+    ("vit_b_16", 64, "encoder.layers.encoder_layer_11.ln_1", 4),
+    ("swin_t", 16, "features.1", 4),
+    ("resnet50", 16, "layer1", 4),
+    ("timm/vit_small_patch14_dinov2.lvd142m", 70, "blocks.11.norm1", 5),
+]
+
+
+@pytest.mark.parametrize(("architecture", "size_px", "name", "width"), NARROW)
+def test_of_small_images_the_widest_maps_are_taken(architecture: str, size_px: int, name: str, width: int) -> None:
+    check_maps(architecture, size_px)
+    network = outline(architecture, size_px)[0].eval()
+    layer = choose_layer(network, torch.empty(1, 3, size_px, size_px, device="meta"), None, 6)
+    assert (layer.name, layer.width) == (name, width)
+    assert "the widest there are; explain.min_map_px = 6" in layer.description
+
+
+@pytest.mark.parametrize("architecture", ["timm/gmlp_s16_224", "timm/hiera_tiny_224", "timm/crossvit_9_240"])
+def test_a_network_without_maps_is_refused(architecture: str) -> None:
+    with pytest.raises(WeightsError, match=rf"^backbone\.name = {architecture}: it leaves no feature map .*; choose"):
+        check_maps(architecture, 240 if "240" in architecture else 224)
 
 
 def add_square(image: torch.Tensor, corner: int) -> None:
@@ -99,6 +145,18 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         **(SMALL | {"patch_size": 4, "embed_dim": 24, "window_size": 4, "depths": (2, 2), "num_heads": (2, 4)}),
     ),
     "timm CaiT": lambda: timm.create_model("cait_xxs24_224", depth=1, num_heads=3, init_values=1.0, **SMALL),
+    "timm TNT": lambda: timm.create_model(
+        "tnt_s_patch16_224", depth=1, inner_dim=12, num_heads_inner=2, num_heads_outer=3, **SMALL
+    ),
+    "timm NaFlexViT": lambda: timm.create_model("naflexvit_base_patch16_gap", depth=1, num_heads=3, **SMALL),
+}
+MORE: dict[str, Callable[[], nn.Module]] = {
+    "SqueezeNet": lambda: SqueezeNet("1_1", num_classes=48),
+    "timm BEiT": lambda: timm.create_model("beit_base_patch16_224", depth=1, num_heads=3, **SMALL),
+    "timm DenseNet": lambda: timm.create_model("densenet121", block_config=(1, 1, 1), growth_rate=16, num_classes=48),
+    "timm EfficientNet": lambda: timm.create_model("test_efficientnet", num_classes=48),
+    "timm EVA-02": lambda: timm.create_model("eva02_tiny_patch14_224", depth=1, num_heads=3, **SMALL),
+    "timm ByobNet": lambda: timm.create_model("test_byobnet", num_classes=48),
 }
 
 
@@ -112,11 +170,11 @@ def squares(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch
     return images, there.float(), corners
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *(pytest.param(name, marks=series) for name in MORE)])
 def test_the_map_is_brightest_where_the_object_is(name: str) -> None:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    model = Classifier(NETWORKS[name](), nn.Linear(48, 1)).train()
+    model = Classifier((NETWORKS | MORE)[name](), nn.Linear(48, 1)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for _ in range(40):
         images, there, _ = squares(32, generator)
@@ -128,8 +186,10 @@ def test_the_map_is_brightest_where_the_object_is(name: str) -> None:
     images, _, corners = squares(32, generator)
     images, corners = images[1::2], corners[1::2]
     layer = choose_layer(model, images, None, 4)
-    maps = activation_maps(model, layer.module, images, np.zeros(16, int))
-    assert np.mean(brightest_corners(maps) == corners) >= 0.9
+    methods: tuple[Method, ...] = ("gradcam", "hirescam")
+    for method in methods:
+        maps = activation_maps(model, layer.module, images, np.zeros(16, int), method)
+        assert np.mean(brightest_corners(maps) == corners) >= 0.9, method
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -50,3 +50,41 @@ def test_a_stage_begins_where_the_image_is_scaled_down() -> None:
     assert numbers["features.2.1.weight"] == numbers["features.3.0.block.0.weight"] == 2
     numbers = stage_numbers(outline("swin_t")[0])
     assert numbers["features.2.reduction.weight"] == numbers["features.3.0.norm1.weight"] == 2
+
+
+# Some have fewer stages than their family, by the patterns of which these are counted.
+CONSECUTIVE = [
+    *("resnet50", "regnet_y_400mf", "densenet121", "mnasnet0_5", "mobilenet_v3_small", "shufflenet_v2_x0_5", "vgg11"),
+    *("efficientnet_b0", "efficientnet_v2_s", "googlenet", "maxvit_t", "squeezenet1_1", "swin_v2_t", "convnext_tiny"),
+    *("timm/tf_efficientnetv2_s", "timm/tf_efficientnetv2_b0", "timm/efficientnetv2_rw_t", "timm/mixnet_s"),
+    *("timm/efficientnet_es", "timm/test_efficientnet", "timm/mobilenetv1_100", "timm/rdnet_tiny", "timm/coat_tiny"),
+    *(
+        "timm/mobilenetv4_conv_small",
+        "timm/hrnet_w18_small",
+        "timm/cait_xxs24_224",
+        "timm/mvitv2_tiny",
+        "timm/pit_ti_224",
+    ),
+    *("timm/twins_pcpvt_small", "timm/nfnet_l0", "timm/levit_128s", "timm/xcit_nano_12_p16_224", "timm/hiera_tiny_224"),
+    *(
+        "timm/fastvit_t8",
+        "timm/davit_tiny",
+        "timm/gmlp_s16_224",
+        "timm/volo_d1_224",
+        "timm/repvgg_a0",
+        "timm/edgenext_xx_small",
+    ),
+]
+
+
+@pytest.mark.parametrize("architecture", CONSECUTIVE)
+def test_stages_have_consecutive_numbers(architecture: str) -> None:
+    network = outline(architecture)[0]
+    numbers = stage_numbers(network)
+    assert set(numbers) == {name for name, _ in network.named_parameters()}
+    assert sorted(set(numbers.values())) == list(range(max(numbers.values()) + 1))
+
+
+def test_the_last_stages_of_a_short_efficientnet_are_its_last() -> None:
+    numbers = stage_numbers(outline("timm/tf_efficientnetv2_s")[0])
+    assert (numbers["blocks.5.0.conv_pw.weight"], numbers["conv_head.weight"]) == (6, 7)

@@ -1,8 +1,7 @@
-"""Weights files: every form in which torchvision's networks are found, and what is refused: another architecture,
-incomplete, damaged and hostile files.
+"""Weights files: what is read of torchvision's networks, and what is refused: another architecture, incomplete,
+damaged and hostile files. test_checkpoints.py has the forms in which the tensors are found.
 """
 
-import argparse
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -65,29 +64,6 @@ def prefixed(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
-FORMS: dict[str, Callable[[dict[str, Tensor]], Any]] = {
-    "plain": lambda state: state,
-    "of 2017": lambda state: without(state, "num_batches_tracked"),
-    "data parallel": lambda state: prefixed(state, "module."),
-    "compiled": lambda state: prefixed(state, "_orig_mod."),
-    "compiled inside": lambda state: {name.replace("stage2.", "stage2._orig_mod."): state[name] for name in state},
-    "ema beside net": lambda state: {"net": {"conv1.0.weight": torch.zeros(1)}, "ema": state},
-    "net": lambda state: {"net": state, "acc": 91.2},
-    "nested prefixes": lambda state: prefixed(state, "module._orig_mod.model.backbone."),
-    "beside a projection": lambda state: {**prefixed(state, "backbone."), "projection.weight": torch.ones(2)},
-    "a training script's": lambda state: {"model": state, "epoch": 3, "args": argparse.Namespace(lr=0.1)},
-    "wrapped and parallel": lambda state: {"state_dict": prefixed(state, "module."), "epoch": 3},
-    "teacher": lambda state: {"student": {}, "teacher": prefixed(state, "backbone.")},
-    "averaged": lambda state: {
-        "model": {name: torch.zeros_like(tensor) for name, tensor in state.items()},
-        "model_ema": {"n_averaged": torch.tensor(9), **prefixed(state, "module.")},
-    },
-    "21 classes": lambda state: {**state, "fc.weight": torch.ones(21, 1024), "fc.bias": torch.ones(21)},
-    "no classifier": lambda state: without(state, "fc.weight", "fc.bias"),
-    "doubles": lambda state: {name: tensor.double() for name, tensor in state.items()},
-}
-
-
 def save_zip(content: Any, path: Path) -> None:
     torch.save(content, path)
 
@@ -98,23 +74,6 @@ def save_legacy(content: Any, path: Path) -> None:
 
 def save_pickle(content: Any, path: Path) -> None:
     path.write_bytes(pickle.dumps(content, protocol=2))
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("save", [save_zip, save_legacy])
-def test_the_same_weights_are_read_from_every_form(tmp_path: Path, state: dict[str, Tensor], save, form: str) -> None:
-    save(FORMS[form](state), tmp_path / "weights.pth")
-    assert_same(read_state_dict(tmp_path / "weights.pth", ARCHITECTURE), state)
-
-
-def test_what_is_taken_of_a_file_is_printed(tmp_path: Path, state: dict[str, Tensor], capsys) -> None:
-    path = tmp_path / "weights.pth"
-    save_zip(state, path)
-    read_state_dict(path, ARCHITECTURE)
-    assert capsys.readouterr().out == ""
-    save_zip(FORMS["averaged"](state), path)
-    read_state_dict(path, ARCHITECTURE)
-    assert capsys.readouterr().out == f"{path}: taking 'model_ema', the tensors under module.\n"
 
 
 def test_the_file_that_is_written_depends_on_the_tensors_alone(tmp_path: Path, state: dict[str, Tensor]) -> None:
