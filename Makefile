@@ -29,6 +29,8 @@ $(VENV)/installed: pyproject.toml uv.lock
 demo: install ## run: The whole pipeline on handwritten digits, in demo/, a repository to play with: no GPU, no download
 	python -m commands.demo
 
+# Two workers on two cores: a thread each.
+test test-slow test-all: export OMP_NUM_THREADS ?= 1
 test: install ## maintain: Run the quick tests: minutes
 	pytest -m "not slow and not series" -n 2
 
