@@ -98,13 +98,11 @@ def _row(change: Changed) -> list[str]:
     return [change.name, shown(change.before), shown(change.after), step]
 
 
-OTHER_RECIPE = "not measured for this recipe"
-
-
 def metrics(before: Evidence, after: Evidence, spread: SeedSpread | None) -> dict[str, Any]:
     """Whether there were any figures, how many changed, and rows of them: of the test split, and all others.
 
-    `judged` says of how many figures a spread between seeds of one of the two recipes decides.
+    If a spread between seeds of one of the two recipes is recorded, `judged` says of how many figures it decides, and
+    each row ends in what it says.
     """
     found = changes(before.metrics, after.metrics)
     fits = spread is not None and spread.is_of(before.parameters, after.parameters)
@@ -114,13 +112,12 @@ def metrics(before: Evidence, after: Evidence, spread: SeedSpread | None) -> dic
     for change in found:
         if change.name.endswith(ENDS):
             continue
-        noise = "not recorded"
-        if spread and (name := _spread_name(change)) and change.difference is not None:
-            noise = spread.judge(name, change.difference, max(len(judged), 1)) if fits else noise
-            noise = OTHER_RECIPE if not fits and name in spread.metrics else noise
+        noise = ["not recorded"] if fits else []
+        if spread and fits and (name := _spread_name(change)) and change.difference is not None:
+            noise = [spread.judge(name, change.difference, max(len(judged), 1))]
         stage, _, name = change.name.partition(".")
         table = headline if stage == "evaluate" and not name.startswith("per_class.") else others
-        table.append([*_row(change), noise])
+        table.append([*_row(change), *noise])
     total = {name for evidence in (before, after) for name, _ in leaves(evidence.metrics)}
     return {
         "before": bool(before.metrics),
@@ -128,6 +125,7 @@ def metrics(before: Evidence, after: Evidence, spread: SeedSpread | None) -> dic
         "changed": len(found),
         "total": len(total),
         "judged": len(judged) if fits else 0,
+        "noise": fits,
         "headline": headline,
         "others": others,
     }
