@@ -57,9 +57,7 @@ def test_an_archive_of_another_digest_is_refused_with_both_digests(arena):
 def test_a_page_instead_of_an_archive_is_refused_with_both_digests(arena):
     page = arena.file("page.html")
     page.write_text("<html>Please log in</html>")
-    with pytest.raises(
-        DownloadError, match=f"SHA-256 is {sha256_of(page)}, download.sha256 is .*damaged, or no"
-    ):
+    with pytest.raises(DownloadError, match=f"SHA-256 is {sha256_of(page)}, download.sha256 is .*damaged, or no"):
         arena.run(download, settings(arena, url=str(page)), images="none.npz", damaged="none.tsv", metrics="none.json")
     assert not list(arena.folder.glob("*none*"))
 
