@@ -18,7 +18,7 @@ from transfer.runtime.errors import DataError, PipelineError
 from transfer.runtime.parameters import Group, check_parameters
 
 RESIZED, MODEL = "data/resized/test", "models/model.safetensors"
-FILES = ("curves_accuracy.svg", "curves_loss.svg", "newly_right.png", "newly_wrong.png", "grad_cam.png")
+FILES = ("curves_accuracy.svg", "curves_loss.svg", "newly_right.png", "newly_wrong.png", "heat_maps.png")
 STRIP_IMAGES, HEAT_MAPS = 20, 6
 
 Find = Callable[[Run, str], Path]
@@ -49,7 +49,7 @@ def draw(root: Path, folder: Path, before: Run, after: Run) -> tuple[dict[str, P
         return find_output(root, cache, run.stages, path, command)
 
     notes = {}
-    for name, drawing in (("curves", draw_curves), ("newly_right", draw_predictions), ("grad_cam", draw_heat_maps)):
+    for name, drawing in (("curves", draw_curves), ("newly_right", draw_predictions), ("heat_maps", draw_heat_maps)):
         try:
             if note := drawing(folder, before, after, find):
                 notes[name] = note
@@ -120,7 +120,7 @@ def draw_heat_maps(folder: Path, before: Run, after: Run, find: Find) -> str | N
     layers = layer if layer == old_layer else f"before: {old_layer}; after: {layer}"
     legend = "green: right, red: wrong, ∅: no evidence for it"
     title = f"{TITLES[config.method]} for each model's own prediction ({legend})\n{layers}"
-    heat_map_pairs(folder / "grad_cam.png", list(zip(names.true[shown], old, new, strict=True)), title)
+    heat_map_pairs(folder / "heat_maps.png", list(zip(names.true[shown], old, new, strict=True)), title)
     return None
 
 

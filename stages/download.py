@@ -82,6 +82,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         "official_pixels": isinstance(found, Archive) and found.official,
         "images": len(written.parts),
         **{f"{part or 'unsplit'}_images": count for part, count in sorted(parts.items())},
+        **({"newest_image": written.newest} if written.newest else {}),
         "classes": len(written.classes),
         "damaged_images": len(written.damaged),
         "other_files": ignored,

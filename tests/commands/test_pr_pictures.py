@@ -107,7 +107,7 @@ STRIPS = ["newly_right.png", "newly_wrong.png"]
 
 def test_pictures_come_from_the_cache(drawn: Callable) -> None:
     text, shown = drawn()
-    assert shown == [*CURVES, *STRIPS, "grad_cam.png"]
+    assert shown == [*CURVES, *STRIPS, "heat_maps.png"]
     assert "](pictures%20of%20it/curves_loss.svg)" in text
     assert "Of 60 test images, 10 are newly right and 3 newly wrong." in text
     assert "Not drawn" not in text
@@ -141,7 +141,7 @@ def test_a_file_of_the_workspace_counts_only_if_it_is_the_one_in_the_lock(traine
     (trained / MODEL).parent.mkdir(parents=True, exist_ok=True)
     model.rename(trained / MODEL)
     try:
-        assert "grad_cam.png" in drawn()[1]
+        assert "heat_maps.png" in drawn()[1]
         (trained / MODEL).write_bytes(content + b"x")
         text, shown = drawn()
     finally:
@@ -156,7 +156,7 @@ def test_a_folder_of_the_workspace_counts_if_the_cache_has_lost_it(trained: Path
     elsewhere = listing.rename(trained / ".dvc/elsewhere")
     save_resized(trained / RESIZED, digits(), 64, "cubic", "crop")
     try:
-        assert "grad_cam.png" in drawn()[1]
+        assert "heat_maps.png" in drawn()[1]
     finally:
         elsewhere.rename(listing)
         shutil.rmtree(trained / "data")

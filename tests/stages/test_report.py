@@ -180,7 +180,7 @@ def test_every_stages_figures_make_a_sound_page(arena: Arena) -> None:
     assert "10 nearest neighbours gives a validation accuracy of 70.0 %, a linear probe 79.0 %" in text
     assert "| rigid | 1.0 % (0.5 to 2.0) | 4.0 % (2.0 to 6.0) |" in text
     assert "changes validation accuracy by +7.0 points, the best of phase 2 by +11.0 points" in text
-    assert "# ResNet-18 on CIFAR-10" in text
+    assert "# ResNet-18 on CIFAR-10 (2009)" in text
     assert "40 × 40 pixels" in text  # of the arena's parameters
 
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from transfer.evaluation.cues import CUES
 from transfer.report import charts
@@ -28,6 +30,7 @@ from transfer.runtime.wording import percent, plural
 MOST_CONFUSIONS = 10
 NUMBERED_CLASSES = 20  # a confusion matrix of more has no room for names and numbers
 PHASES = {"train_head": "phase 1 (head only)", "fine_tune": "phase 2 (whole network)"}
+ARCHIVE = r"\.(zip|tar|tgz|csv|tsv|parquet|tar\.\w+)$"
 VIEWS = {"raw": "as it is", "scaled": "with temperature"}
 ENDS = ("_ci_low", "_ci_high")
 # Columns of class names and the like.
@@ -204,12 +207,16 @@ def drawings(evidence: Evidence) -> dict[str, str]:
 
 
 def title(evidence: Evidence) -> str:
-    """Network and data: `ResNet-18 on CIFAR-10`."""
+    """Network, data and their date, as `ResNet-50 on photos: 3 classes, up to 2026-11-20`."""
     network = evidence.figure("backbone", "name") or "A classifier"
     network = re.sub(r"^resnet(\d+)$", r"ResNet-\1", network)
     if evidence.figure("download", "official_pixels"):
-        return f"{network} on CIFAR-10"
-    return f"{network} on {plural(len(evidence.metrics['evaluate']['per_class']), 'class', 'classes')} of images"
+        return f"{network} on CIFAR-10 (2009)"
+    address = urlsplit(evidence.parameter("download", "url") or "").path
+    data = re.sub(ARCHIVE, "", unquote(PurePosixPath(address).name)) or "images"
+    classes = plural(len(evidence.metrics["evaluate"]["per_class"]), "class", "classes")
+    newest = evidence.figure("download", "newest_image")
+    return f"{network} on {data}: {classes}" + (f", up to {newest}" if newest else "")
 
 
 def report_content(evidence: Evidence, verdict: Gate, model_sha256: str) -> dict[str, Any]:

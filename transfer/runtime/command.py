@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Never, TextIO, cast
 
 from transfer.runtime.errors import InterruptedRunError, PipelineError
-from transfer.runtime.parameters import Group, load_parameters
+from transfer.runtime.options import FILES
+from transfer.runtime.parameters import Group, load_parameters, told
 
 
 def run(
@@ -36,12 +37,15 @@ def run(
     sys.stdout, sys.stderr = (cast(TextIO, Unread(stream)) for stream in (sys.stdout, sys.stderr))
     module = sys.modules["__main__"]
     name = Path(str(module.__file__)).stem
-    groups = ", ".join(parameters.model_fields)
-    about = f"Its parameters, {groups}, are explained in params.yaml. `dvc repro {name}` runs it with dvc.yaml's files."
+    about = f"parameters, explained in params.yaml:\n{told(parameters)}\n\n"
+    about += f"`dvc repro {name}` runs it with the files that dvc.yaml names."
     parser = argparse.ArgumentParser(f"python -m stages.{name}", description=module.__doc__, epilog=about)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     for option in [*inputs, *outputs]:
         kind = "reads" if option in inputs else "writes"
-        parser.add_argument(f"--{option.replace('_', '-')}", type=Path, required=True, help=f"what it {kind}")
+        parser.add_argument(
+            f"--{option.replace('_', '-')}", type=Path, required=True, help=f"{kind}: {FILES.get(option, 'a file')}"
+        )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameters (default %(default)s)")
     files = parser.parse_args()
     # An experiment in a temporary workspace, which is deleted, keeps its state elsewhere.

@@ -69,6 +69,15 @@ def check_parameters(model: type[P], content: dict[str, Any]) -> P:
         raise ParameterError(_one_line(model, content, error)) from None
 
 
+def told(model: type[Group]) -> str:
+    """The groups of a model with their keys, a line for each."""
+    groups = {name: field.annotation for name, field in model.model_fields.items()}
+    return "\n".join(
+        f"  {name}" + (f": {', '.join(of.model_fields)}" if isinstance(of, type) and issubclass(of, Group) else "")
+        for name, of in groups.items()
+    )
+
+
 def _one_line(model: type[Group], content: dict[str, Any], error: ValidationError) -> str:
     first, *more = error.errors()
     # Members of a union add their own names to the place; parameters are what params.yaml can hold.

@@ -2,10 +2,11 @@
 
 import io
 import warnings
+from datetime import datetime
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from transfer.runtime.errors import DataError
 
@@ -56,6 +57,18 @@ def check_whole(encoded: bytes | np.ndarray) -> tuple[int, int]:
         except DAMAGE as error:
             raise DamagedImageError(" ".join(str(error).split()) or type(error).__name__) from None
     return (width, height) if turned else (height, width)
+
+
+def taken_on(encoded: bytes | np.ndarray) -> str:
+    """The day on which a camera says that it took a picture, as 2026-11-20; empty where it says none."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            exif = _opened(encoded).getexif()
+            own = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
+            said = own or exif.get(ExifTags.Base.DateTime)
+        return datetime.strptime(str(said)[:10], "%Y:%m:%d").date().isoformat()
+    except Exception:  # whatever garbled notes of a camera raise
+        return ""
 
 
 def _opened(encoded: bytes | np.ndarray) -> Image.Image:

@@ -13,7 +13,7 @@ import numpy as np
 from transfer.runtime.errors import DataError, DownloadError
 from transfer.runtime.files import write_tsv
 from transfer.runtime.progress import Progress
-from transfer.sources.decode import DamagedImageError, check_whole
+from transfer.sources.decode import DamagedImageError, check_whole, taken_on
 from transfer.sources.images import image_writer, thumbnail_side
 
 IMAGE_ENDINGS = frozenset(
@@ -86,11 +86,15 @@ class Listing:
 
 @dataclass
 class Written:
-    """What went into the canonical file: parts and labels of the images, and (name, reason) of each one left out."""
+    """What went into the canonical file: parts of the images, and (name, reason) of each one left out.
+
+    `newest` is the last day on which one of them was taken, as far as cameras say so.
+    """
 
     classes: tuple[str, ...] = ()
     parts: list[str] = field(default_factory=list)
     damaged: list[tuple[str, str]] = field(default_factory=list)
+    newest: str = ""
 
 
 def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -120,6 +124,7 @@ def write_items(path: Path, listing: Listing, refuse: Refuse | None = None) -> W
             if reason or data is None:
                 written.damaged.append((item.place or item.name, reason))
             else:
+                written.newest = max(written.newest, taken_on(data))
                 rows.append((replace(item, read=bytes), size))  # its own may hold the file
                 yield data
 

@@ -213,13 +213,13 @@ def test_classes_with_the_largest_change_come_first() -> None:
 
 
 def test_notes_stand_where_the_picture_would() -> None:
-    notes = {"curves": "no curves", "newly_right": "no strips", "grad_cam": "no maps"}
+    notes = {"curves": "no curves", "newly_right": "no strips", "heat_maps": "no maps"}
     text = written(RUN, with_errors(1), notes)
     assert section(text, "Learning curves").strip().endswith("\n\nno curves")
     told = "Of 2,000 test images, 1 is newly right and 0 newly wrong.\n\nno strips"
     assert section(text, "Predictions that changed").strip() == told
-    assert section(text, "Grad-CAM").strip() == "no maps"
-    assert "Grad-CAM" not in written(RUN, RUN)
+    assert section(text, "Heat maps").strip() == "no maps"
+    assert "Heat maps" not in written(RUN, RUN)
 
 
 def test_long_tables_and_cells_are_cut_and_say_so() -> None:

@@ -6,7 +6,7 @@ from tests.transfer.report.healthy_run import CLASSES, changed, healthy
 from transfer.network.backbones import Preprocessing
 from transfer.network.classifier import HeadShape, ModelCard
 from transfer.report.cards import card_content
-from transfer.report.content import class_rows, corruption_table, duplicate_rows, image_rows, result_rows
+from transfer.report.content import class_rows, corruption_table, duplicate_rows, image_rows, result_rows, title
 from transfer.report.evidence import Evidence
 
 
@@ -34,6 +34,28 @@ def test_images_are_counted_by_class_and_in_all():
 def test_pairs_and_corruptions_are_named_in_words():
     assert duplicate_rows(healthy()) == [["within training", "0", "3", "0"], ["test images of training", "0", "0", "0"]]
     assert corruption_table(healthy())[1] == [["noise", "90.0 %", "87.0 %", "85.0 %"]]
+
+
+@pytest.mark.parametrize(
+    ("address", "newest", "shown"),
+    [
+        ("/home/me/photos", "2026-11-20", "ResNet-50 on photos: 4 classes, up to 2026-11-20"),
+        ("https://host/a/my%20photos.tar.gz?token=x", None, "ResNet-50 on my photos: 4 classes"),
+        ("/home/me/photos.v2/", None, "ResNet-50 on photos.v2: 4 classes"),
+        (None, None, "ResNet-50 on images: 4 classes"),
+    ],
+)
+def test_the_title_names_network_data_and_the_day_of_the_newest_image(address, newest, shown):
+    evidence = Evidence(
+        {
+            "evaluate": healthy().metrics["evaluate"],
+            "backbone": {"name": "resnet50"},
+            "download": {"newest_image": newest} if newest else {},
+        },
+        {},
+        {"download": {"url": address}} if address else {},
+    )
+    assert title(evidence) == shown
 
 
 def test_what_was_not_measured_has_no_rows():

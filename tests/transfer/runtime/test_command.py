@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from transfer.runtime.options import FILES
+
 ROOT = Path(__file__).resolve().parents[3]
 STAGE_THAT_WAITS = """
 import time
@@ -123,6 +125,11 @@ def test_a_stage_that_nobody_reads_any_more_does_its_work(tmp_path: Path, unbuff
 def test_help_says_what_is_read_and_written_and_where_the_parameters_are() -> None:
     command = [sys.executable, "-m", "stages.subsample", "--help"]
     told = " ".join(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
-    assert "--images IMAGES what it reads" in told
-    assert "--train TRAIN what it writes" in told
-    assert re.search("Its parameters, seed, .*subsample, .*are explained in params.yaml", told)
+    assert "--images IMAGES reads: all images with labels" in told
+    assert "--train TRAIN writes: training images" in told
+    assert "explained in params.yaml: seed groups: rigid subsample: train_size, val_size" in told
+
+
+def test_help_knows_the_file_of_every_option_in_the_pipeline_and_no_other() -> None:
+    used = re.findall(r" --([\w-]+) ", (ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    assert {option.replace("-", "_") for option in used} == set(FILES)

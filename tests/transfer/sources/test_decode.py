@@ -1,13 +1,32 @@
 """Whatever bytes come, of every format: a picture, or DamagedImageError with one line."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
-from transfer.sources.decode import FORMATS, DamagedImageError, check_whole, decode
+from transfer.sources.decode import FORMATS, DamagedImageError, check_whole, decode, taken_on
 
 ENDINGS = (".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ppm", ".jp2", ".avif")
 DAMAGED_EACH = 150
+
+
+@pytest.mark.parametrize(
+    ("said", "day"),
+    [({"original": "2026:11:20 08:15:00", "changed": "2026:11:25 10:00:00"}, "2026-11-20"),
+     ({"changed": "2026:11:25 10:00:00"}, "2026-11-25"), ({"changed": "0000:00:00 00:00:00"}, ""), ({}, "")],
+    ids=["taken", "changed", "no date", "nothing"],
+)  # fmt: skip
+def test_the_day_that_a_camera_wrote_is_read(said: dict[str, str], day: str) -> None:
+    exif, stream = Image.Exif(), io.BytesIO()
+    if "changed" in said:
+        exif[ExifTags.Base.DateTime] = said["changed"]
+    if "original" in said:
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = said["original"]
+    Image.new("RGB", (4, 4)).save(stream, "JPEG", exif=exif)
+    assert taken_on(stream.getvalue()) == day
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -25,6 +44,7 @@ def test_damage_is_refused_or_is_none(ending: str) -> None:
         for place in random.integers(0, len(body) if number % 2 else min(len(body), 400), 8 if len(body) else 0):
             body[place] = random.integers(256)
         try:
+            taken_on(body)  # never raises
             check_whole(body)
             assert decode(body).dtype == np.uint8
         except DamagedImageError as error:
