@@ -87,6 +87,9 @@ sweep: install ## search: Search experiments/sweep.yaml, or FILE=…, by validat
 curve: install ## search: Draw accuracy over the number of training images, by experiments/curve.yaml or FILE=… (ARGS="-S …")
 	python -m commands.curve $(or $(FILE),experiments/curve.yaml) $(ARGS)
 
+find-lr: install ## search: Draw the loss over the learning rate, after `dvc repro train_head label_errors`
+	python -m commands.find_lr $(ARGS)
+
 seeds: install ## search: Record how far figures spread from seed to seed (ARGS="--recipe laptop --seeds 0 1 2 -S …")
 	python -m commands.seeds $(ARGS)
 

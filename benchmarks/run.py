@@ -26,14 +26,16 @@ from transfer.devices.device import best_device, hardware
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import whole, write_json
 
-SYSTEMS = {
-    OURS: "this pipeline",
+PEERS = {
     "torchvision_loop": "torchvision reference loop",
     "fastai_fine_tune": "fastai `fine_tune`",
     "lightning_finetuning": "Lightning, BackboneFinetuning",
     "keras_two_phase": "Keras 3 on torch",
     "timm_train": "timm",
 }
+# fastai's `to_bf16` does nothing without CUDA.
+IN_BFLOAT16 = {f"{name}:bfloat16": f"{label}, bfloat16" for name, label in PEERS.items() if name != "fastai_fine_tune"}
+SYSTEMS = {OURS: "this pipeline", **PEERS, **IN_BFLOAT16}
 PACKAGES = ("torch", "torchvision", "fastai", "lightning", "keras", "timm", "opencv-python-headless", "numpy")
 STATE = ROOT / "state" / "bench"
 RESULTS = ROOT / "docs" / "performance" / "bench.json"
@@ -42,11 +44,10 @@ PAGE = ROOT / "docs" / "performance" / "tables.md"
 
 def command_of(system: str, settings: Path, result: Path, evaluate: bool) -> list[str]:
     """The command line of one run; ours can go on to evaluate, which is timed apart."""
-    command = [sys.executable, "-m", f"benchmarks.peers.{system}", str(settings), str(result)]
-    if system == OURS:
-        command[2] = "benchmarks.ours"
-        command += ["--evaluate"] if evaluate else []
-    return command
+    peer, *precision = system.split(":")
+    module = "benchmarks.ours" if system == OURS else f"benchmarks.peers.{peer}"
+    flags = ["--evaluate"] if system == OURS and evaluate else []
+    return [sys.executable, "-m", module, str(settings), str(result), *precision, *flags]
 
 
 def measure(system: str, settings_file: Path, settings: Settings, evaluate: bool) -> dict[str, Any]:

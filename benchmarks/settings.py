@@ -12,7 +12,8 @@ class Settings:
     """The task: which images and weights, how large, how long. Every system gets all of it.
 
     `train` and `val` are splits as `subsample` writes them (uint8, 32 pixels), `weights` is a torchvision state
-    dict as safetensors, `params` the pipeline's parameters, which say the same.
+    dict as safetensors, `params` the pipeline's parameters, which say the same. `bfloat16` asks a peer for its own
+    switch to mixed precision.
     """
 
     train: str
@@ -35,6 +36,7 @@ class Settings:
     threads: int
     workers: int
     seed: int
+    bfloat16: bool = False
 
 
 def read_settings(path: Path) -> Settings:

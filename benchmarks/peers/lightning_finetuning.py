@@ -70,6 +70,7 @@ def main() -> None:
     )
     trainer = lightning.Trainer(
         accelerator="cpu",
+        precision="bf16-mixed" if settings.bfloat16 else "32-true",
         max_epochs=settings.head_epochs + settings.epochs,
         # First, so that unfreezing counts as part of the second phase.
         callbacks=[PhaseTimes(stopwatch, settings.head_epochs), finetuning],

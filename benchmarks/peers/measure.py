@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,6 @@ class Stopwatch:
 
 
 def begin() -> tuple[Settings, Stopwatch]:
-    """Settings and stopwatch from the command line: `python -m benchmarks.peers.NAME SETTINGS RESULT`."""
-    settings, result = map(Path, sys.argv[1:])
-    return read_settings(settings), Stopwatch(result)
+    """Settings and stopwatch from the command line: `python -m benchmarks.peers.NAME SETTINGS RESULT [bfloat16]`."""
+    settings, result, *precision = sys.argv[1:]
+    return replace(read_settings(Path(settings)), bfloat16=precision == ["bfloat16"]), Stopwatch(Path(result))

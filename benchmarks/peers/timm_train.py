@@ -32,11 +32,17 @@ def loaders(settings: Settings):
     return train, create_loader(Split(settings.val), crop_pct=1.0, **shared)
 
 
-def train_one_epoch(epoch: int, model: nn.Module, loader, optimizer, loss_fn, lr_scheduler) -> None:
+def amp(settings: Settings) -> torch.autocast:
+    """As train.py's --amp --amp-dtype bfloat16."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16)
+
+
+def train_one_epoch(settings: Settings, epoch: int, model: nn.Module, loader, optimizer, loss_fn, lr_scheduler) -> None:
     model.train()
     updates = epoch * len(loader)
     for inputs, target in loader:
-        loss = loss_fn(model(inputs), target)
+        with amp(settings):
+            loss = loss_fn(model(inputs), target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -45,11 +51,13 @@ def train_one_epoch(epoch: int, model: nn.Module, loader, optimizer, loss_fn, lr
 
 
 @torch.inference_mode()
-def validate(model: nn.Module, loader) -> float:
+def validate(settings: Settings, model: nn.Module, loader) -> float:
     model.eval()
     top1 = AverageMeter()
     for inputs, target in loader:
-        top1.update(accuracy(model(inputs), target)[0].item(), len(target))
+        with amp(settings):
+            output = model(inputs)
+        top1.update(accuracy(output, target)[0].item(), len(target))
     return top1.avg / 100
 
 
@@ -62,8 +70,8 @@ def run_phase(settings: Settings, stopwatch: Stopwatch, model: nn.Module, lr: fl
     loss_fn = LabelSmoothingCrossEntropy(settings.label_smoothing)
     top1 = 0.0
     for epoch in range(epochs):
-        train_one_epoch(epoch, model, train, optimizer, loss_fn, lr_scheduler)
-        top1 = validate(model, val)
+        train_one_epoch(settings, epoch, model, train, optimizer, loss_fn, lr_scheduler)
+        top1 = validate(settings, model, val)
         stopwatch.end_epoch()
     return top1
 

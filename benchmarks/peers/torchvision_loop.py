@@ -1,4 +1,4 @@
-"""A training loop in the manner of torchvision's reference scripts: PIL transforms in DataLoader workers, NCHW, fp32.
+"""A training loop in the manner of torchvision's reference scripts: PIL transforms in DataLoader workers, NCHW.
 
 https://github.com/pytorch/vision/tree/main/references/classification
 """
@@ -30,10 +30,16 @@ def loaders(settings: Settings) -> tuple[DataLoader, DataLoader]:
     )
 
 
-def train_one_epoch(model, criterion, optimizer, scheduler, data_loader) -> None:
+def amp(settings: Settings) -> torch.autocast:
+    """As the reference script's --amp."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16)
+
+
+def train_one_epoch(settings: Settings, model, criterion, optimizer, scheduler, data_loader) -> None:
     model.train()
     for image, target in data_loader:
-        loss = criterion(model(image), target)
+        with amp(settings):
+            loss = criterion(model(image), target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -41,9 +47,10 @@ def train_one_epoch(model, criterion, optimizer, scheduler, data_loader) -> None
 
 
 @torch.inference_mode()
-def evaluate(model, data_loader) -> float:
+def evaluate(settings: Settings, model, data_loader) -> float:
     model.eval()
-    right = sum(int((model(image).argmax(1) == target).sum()) for image, target in data_loader)
+    with amp(settings):
+        right = sum(int((model(image).argmax(1) == target).sum()) for image, target in data_loader)
     return right / len(data_loader.dataset)
 
 
@@ -56,8 +63,8 @@ def run_phase(settings: Settings, stopwatch: Stopwatch, model, groups, epochs: i
     )
     accuracy = 0.0
     for _ in range(epochs):
-        train_one_epoch(model, criterion, optimizer, scheduler, train)
-        accuracy = evaluate(model, val)
+        train_one_epoch(settings, model, criterion, optimizer, scheduler, train)
+        accuracy = evaluate(settings, model, val)
         stopwatch.end_epoch()
     return accuracy
 

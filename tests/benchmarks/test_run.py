@@ -1,8 +1,10 @@
 """Systems take turns, each another one first, and parameters reach the task."""
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.run import in_turn
+from benchmarks.run import SYSTEMS, command_of, in_turn
 from benchmarks.task import Size, parameters_for, read_overrides
 from transfer.runtime.errors import ParameterError
 
@@ -42,3 +44,11 @@ def test_the_task_is_what_all_systems_are_told() -> None:
     assert parameters["subsample"]["train_size"] == 192
     assert parameters["train"]["head"]["batch_size"] == parameters["train"]["batch_size"] == 64
     assert parameters["resize"] == {"size_px": 32, "interpolation": "linear", "aspect": "crop"}
+
+
+def test_a_peer_runs_with_its_own_switch_to_bfloat16() -> None:
+    settings, result = Path("settings.json"), Path("result.json")
+    plain, mixed = (command_of(f"timm_train{switch}", settings, result, evaluate=True) for switch in ("", ":bfloat16"))
+    assert plain[1:] == ["-m", "benchmarks.peers.timm_train", "settings.json", "result.json"]
+    assert mixed[1:] == [*plain[1:], "bfloat16"]
+    assert "fastai_fine_tune:bfloat16" not in SYSTEMS

@@ -41,7 +41,7 @@ def fit(
     Of several processes the first does so, on its own signals: all of them hold the same state.
     Raises TrainingError at a loss that is not finite, naming step, learning rate and batch.
     """
-    run, first = _Run(model, task, plan, optimizer, schedule), is_first()
+    run, first = Run(model, task, plan, optimizer, schedule), is_first()
     if (state := from_first(saved.load() if first else None)) is not None:
         run.restore(state)
         if first:
@@ -71,7 +71,7 @@ def fit(
     return Fitted(run.history, run.best, run.start)
 
 
-class _Run:
+class Run:
     """Everything that changes while a model is trained, and how it is saved and restored."""
 
     def __init__(
@@ -131,14 +131,15 @@ class _Run:
         ) as progress:
             while self.step_in_epoch < self.steps:
                 start = self.step_in_epoch * size
-                self._train_step(order[start : start + size])
+                self.train_step(order[start : start + size])
                 self.step_in_epoch += 1
                 if self.step_in_epoch % CHECK_EVERY == 0 or self.step_in_epoch == self.steps:
                     self._check_losses(order, size)
                 progress.update()
                 yield
 
-    def _train_step(self, chosen: Tensor) -> None:
+    def train_step(self, chosen: Tensor) -> None:
+        """One step on the chosen training items, whose loss goes to its place in `losses`."""
         seed_step(self.plan.seed, len(self.history) * self.steps + self.step_in_epoch)
         with fitting_in_memory(len(chosen), self.task.item):
             inputs, labels = self.task.draw(chosen.to(self.task.device), len(self.history) + 1)
