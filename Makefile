@@ -72,7 +72,7 @@ compare: install ## judge: Judge one run against another: make compare A=main B=
 predict: install ## use: Answer images: make predict IMAGES="photo.jpg folder/ list.csv https://…" (ARGS="--csv F --json F --sheet F --heat --rev REV")
 	@python -m commands.predict $(IMAGES) $(ARGS)
 
-serve: install ## use: Answer images over HTTP, with a page at http://127.0.0.1:8000 (ARGS="--port 8080 --log answers.jsonl")
+serve: install ## use: Answer images over HTTP, with a page at http://127.0.0.1:8000 (ARGS="--port 8080 --log answers.jsonl --rev REV")
 	@python -m commands.serve $(ARGS)
 
 drift: install ## use: Compare a log of answers with the test split: make drift LOG=answers.jsonl

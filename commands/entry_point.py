@@ -15,7 +15,9 @@ from transfer.runtime.errors import PipelineError
 
 
 def exit_with(work: Callable[[], int]) -> Never:
-    """Exit with what `work` returns; with 1 and one line if it raises an error of ours, of DVC's or of a file's."""
+    """Exit with what `work` returns; with 1 and one line if it raises an error of ours, of DVC's or of a file's; of
+    Ctrl-C with 130.
+    """
     print_any_letter()
     try:
         status = work()
@@ -24,6 +26,9 @@ def exit_with(work: Callable[[], int]) -> Never:
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except KeyboardInterrupt:
+        print("error: stopped", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except (PipelineError, DvcException) as error:
         message = " ".join(str(error).split())
         if isinstance(error, SCMError):  # DVC's own gives no way out

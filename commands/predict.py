@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dvc.repo import Repo
-from dvc_data.index import DataIndexDirError
 
 from commands.entry_point import exit_with
-from commands.revisions import WORKSPACE, git, resolve
+from commands.packages import PACKAGE, fetched_package
 from transfer.deployment.occlusion import occlusion_map
 from transfer.deployment.predictor import VERDICTS, Predictor, load_predictor
 from transfer.pictures.sheets import RIGHT, WRONG, overlay, percent, picture_sheet
-from transfer.runtime.errors import DataError, DownloadError
+from transfer.runtime.errors import DownloadError
 from transfer.runtime.files import whole, write_json
 from transfer.runtime.progress import Progress
 from transfer.sources.decode import DamagedImageError
@@ -31,7 +29,6 @@ from transfer.sources.fetch import fetch
 from transfer.sources.items import IMAGE_ENDINGS
 from transfer.sources.table import USUAL
 
-PACKAGE = "models/classifier"
 ENDINGS = tuple(sorted(f".{ending}" for ending in IMAGE_ENDINGS))
 LISTS = (".csv", ".tsv")
 TEXTS = ("file", "reason")
@@ -173,23 +170,6 @@ def draw_sheet(path: Path, rows: Sequence[Row]) -> None:
     picture_sheet(path, pictures, captions, colours, title, SHEET_COLUMNS)
 
 
-def fetched_package(revision: str, keep: Path) -> Path:
-    """The package of an experiment, tag or commit, from DVC's cache or remote."""
-    commit = resolve(Path(), revision)
-    if commit == WORKSPACE:
-        return Path(PACKAGE)
-    target = keep / "package"
-    try:
-        folder = git(Path(), "rev-parse", "--show-prefix").strip()  # of the project, in a larger repository
-        Repo.get(".", f"{folder}{PACKAGE}", out=str(target), rev=commit)
-    except (DataIndexDirError, FileNotFoundError) as error:  # of the folder, of a file in it
-        raise DataError(
-            f"{PACKAGE} of {revision}: neither in DVC's cache nor in a remote that this revision names; "
-            "`dvc push` it where it was made"
-        ) from error
-    return target
-
-
 def main(options: argparse.Namespace) -> int:
     asked = [row for name in options.images for row in rows_of(name)]
     with tempfile.TemporaryDirectory() as keep:
@@ -217,6 +197,6 @@ if __name__ == "__main__":
     parser.add_argument("--heat", action="store_true", help="beside each image of the sheet, what its answer rests on")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--rev", help="the model of an experiment, tag or commit, such as classifier@v1.0.0")
-    source.add_argument("--package", type=Path, default=Path(PACKAGE), help="its folder (default %(default)s)")
+    source.add_argument("--package", type=Path, default=PACKAGE, help="its folder (default %(default)s)")
     parser.add_argument("--network", help="its file to run, such as model_int8.onnx (default: model.onnx)")
     exit_with(lambda: main(parser.parse_args()))

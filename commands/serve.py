@@ -1,6 +1,6 @@
-"""Serve the trained model: `python -m commands.serve [--host 127.0.0.1] [--port 8000] [--package models/classifier]`.
+"""Serve the trained model: `python -m commands.serve [--port 8000] [--package models/classifier | --rev v1.0.0]`.
 
-Needs neither torch nor DVC, so that a container can do without them.
+Needs no torch, and DVC for --rev alone, so that a container can do without them.
 """
 
 import os
@@ -12,9 +12,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from transfer.deployment.app import make_app
 from transfer.deployment.limits import Limits
@@ -34,12 +36,23 @@ def _check_log(path: Path) -> None:
         ) from None
 
 
+def _application(options: argparse.Namespace) -> FastAPI:
+    limits = Limits(batch=options.batch, wait_s=options.wait_ms / 1000)
+    if options.rev is None:
+        return make_app(load_predictor(options.package, options.network), options.package, limits, options.log)
+    try:
+        from commands.packages import fetched_package  # by DVC
+    except ImportError:
+        raise DataError("--rev needs DVC and a clone of the project; name a folder with --package instead") from None
+    with tempfile.TemporaryDirectory() as keep:  # the application reads everything at its start
+        folder = fetched_package(options.rev, Path(keep))
+        return make_app(load_predictor(folder, options.network), folder, limits, options.log)
+
+
 def main(options: argparse.Namespace) -> int:
-    predictor = load_predictor(options.package, options.network)
     if options.log:
         _check_log(options.log)
-    limits = Limits(batch=options.batch, wait_s=options.wait_ms / 1000)
-    app = make_app(predictor, options.package, limits, options.log)
+    app = _application(options)
     # On SIGTERM uvicorn takes no new connection and answers what it has.
     uvicorn.run(
         app,
@@ -56,7 +69,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m commands.serve", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s, this machine)")
     parser.add_argument("--port", type=int, default=8000, help="port (default %(default)s)")
-    parser.add_argument("--package", type=Path, default=Path("models/classifier"), help="folder (default %(default)s)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--rev", help="the model of an experiment, tag or commit, such as classifier@v1.0.0")
+    source.add_argument("--package", type=Path, default=Path("models/classifier"), help="folder (default %(default)s)")
     parser.add_argument("--network", help="file in it to run, such as model_int8.onnx (default: model.onnx)")
     parser.add_argument("--batch", type=int, default=Limits.batch, help="most images a run (default %(default)s)")
     parser.add_argument("--wait-ms", type=float, default=1000 * Limits.wait_s, help="for them (default %(default)s)")

@@ -27,6 +27,15 @@ def test_a_reader_that_has_enough_is_no_error(lines: int) -> None:
     assert process.returncode == 141  # as of a program that SIGPIPE ended
 
 
+def test_ctrl_c_is_one_line() -> None:
+    script = (
+        "import os, signal, time\nfrom commands.entry_point import exit_with\n"
+        "exit_with(lambda: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "error: stopped\n")
+
+
 def test_listing_states_to_nobody_is_no_error() -> None:
     line = f"{sys.executable} -m commands.states --state tests | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)

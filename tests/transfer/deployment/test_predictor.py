@@ -102,7 +102,7 @@ def test_temperature_is_that_of_the_evaluation():
 
 
 def test_no_package_is_one_line(tmp_path):
-    with pytest.raises(DataError, match=r"package.json: no such file; run `dvc repro`"):
+    with pytest.raises(DataError, match=r"package.json: no such file; make it by `dvc repro`, bring it by `dvc pull`"):
         load_predictor(tmp_path)
     (tmp_path / "package.json").write_text('{"classes": 3}')
     with pytest.raises(DataError, match="not a package's description"):
