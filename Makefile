@@ -118,7 +118,7 @@ bench-limits: install ## maintain: Measure the pipeline against what the machine
 bench-quick: install ## maintain: Fail if the pipeline has become a fifth slower than recorded: minutes, nothing to fetch (ARGS="--record")
 	python -m benchmarks.quick $(ARGS)
 
-bench-serving: install ## maintain: Measure models/classifier: each form against torch, and the server under load (ARGS="--output F")
+bench-serving: install ## maintain: Measure models/classifier: each form against torch, and the server under load (ARGS="--page" or "--output F")
 	python -m benchmarks.serving $(ARGS)
 
 provenance: install ## judge: Check what a model package says of its origin: make provenance PACKAGE=models/classifier

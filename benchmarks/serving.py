@@ -1,5 +1,7 @@
 """How fast a package answers: `make bench-serving`, or `python -m benchmarks.serving`, in ten minutes.
 
+With ARGS=--page the figures go into docs/results/serving.json, and from there into docs/use-the-model.md.
+
 Each form in images a second against torch, and the server under 1, 8 and 64 clients beside a plain handler of FastAPI
 and torch. Times are no outputs of the export stage: the same inputs give the same bytes there.
 """
@@ -14,9 +16,11 @@ from benchmarks.figures import shown
 from benchmarks.forms import BATCH, measure_forms
 from benchmarks.load import compare
 from benchmarks.run import surroundings
+from benchmarks.serving_page import PAGE, RESULT, with_figures
 from commands.entry_point import exit_with
-from transfer.deployment.package import read_package
-from transfer.runtime.files import write_json
+from transfer.deployment.package import WEIGHTS, read_package
+from transfer.network.classifier import load_card
+from transfer.runtime.files import whole, write_json
 
 PACKAGES = ("torch", "onnxruntime", "fastapi", "uvicorn", "opencv-python-headless", "pillow", "numpy")
 CLIENTS = (1, 8, 64)
@@ -77,10 +81,24 @@ def main(arguments: argparse.Namespace) -> int:
     )
     for name, figures in found.items():
         print(f"\n{TEXTS[name](figures)}")
-    if arguments.output:
-        kept = json.loads(arguments.output.read_text(encoding="utf-8")) if arguments.output.exists() else {}
-        model = {"architecture": about.architecture, "size_px": about.preparation.size_px, "views": views}
-        write_json(arguments.output, {**kept, **place, "model": model, "load_before": before, **found})
+    model = {"architecture": about.architecture, "size_px": about.preparation.size_px, "views": views}
+    result = {
+        **place,
+        "made_of": arguments.made_of,
+        "model": {**model, "precision": load_card(arguments.package / WEIGHTS).precision},
+        "load_before": before,
+        "repetitions": arguments.repetitions,
+        "export": json.loads(arguments.export.read_text(encoding="utf-8")),
+        **found,
+    }
+    if output := RESULT if arguments.page else arguments.output:
+        kept = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
+        kept.pop("since", None)  # what has changed since it was measured
+        write_json(output, result := {**kept, **result})
+    if arguments.page:
+        page = with_figures(PAGE.read_text(encoding="utf-8"), result)
+        with whole(PAGE) as partial:
+            partial.write_text(page, encoding="utf-8")
     return 0
 
 
@@ -89,5 +107,9 @@ if __name__ == "__main__":
     parser.add_argument("--package", type=Path, default=Path("models/classifier"), help="(default %(default)s)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts (default: all)")
     parser.add_argument("--repetitions", type=int, default=3, help="(default %(default)s)")
+    parser.add_argument("--export", type=Path, default=Path("metrics/export.json"), help="(default %(default)s)")
+    made_of = "torchvision's weights, CIFAR-10"
+    parser.add_argument("--made-of", default=made_of, help="for the text (default: %(default)s)")
+    parser.add_argument("--page", action="store_true", help=f"write {RESULT.name} and {PAGE.name} of docs/")
     parser.add_argument("--output", type=Path, help="JSON to write; a part that is not measured stays as it was")
     exit_with(lambda: main(parser.parse_args()))
