@@ -10,6 +10,8 @@ import numpy as np
 from tests.pipeline.workspace import command, dvc, git, set_parameter
 from tests.transfer.deployment.server import form, serving
 from transfer.data.splits import load_split
+from transfer.deployment.predictor import load_predictor
+from transfer.evaluation.calibration import scale
 from transfer.runtime.files import ROOT
 
 PACKAGE = "models/classifier"
@@ -40,6 +42,12 @@ def test_the_test_split_over_http_has_the_evaluations_accuracy(finished: Path, t
     metrics = json.loads((finished / "metrics/evaluate.json").read_text())
     right = np.array(names) == np.array(split.classes)[split.labels]
     assert right.mean() == metrics["accuracy"]
+    served = np.array([[answer["probabilities"][name] for name in split.classes] for answer in told["answers"]])
+    predicted = load_predictor(finished / PACKAGE).predict([path.read_bytes() for path in paths])
+    np.testing.assert_array_equal(served, predicted.probabilities)
+    with np.load(finished / "data/predictions.npz") as saved:
+        evaluated = scale(saved["probabilities"], float(saved["temperature"]))
+    np.testing.assert_allclose(served, evaluated, rtol=0, atol=1e-5)
 
 
 def test_a_tag_an_experiment_and_a_folder_answer_as_they_did_whatever_the_workspace_holds(

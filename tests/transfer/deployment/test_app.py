@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.transfer.deployment.server import SIZE_PX, Server, form, picture, serving, write_package
-from transfer.deployment.limits import Limits
+from transfer.deployment.limits import FULL, Limits
 from transfer.deployment.predictor import load_predictor
 
 CALLERS = 64
@@ -209,6 +209,18 @@ def test_bodies_of_all_requests_together_have_a_limit(server):
             time.sleep(0.05)  # so that the last one is the last
         assert callers[-1].recv(100).startswith(b"HTTP/1.1 503")
     time.sleep(0.5)
+    assert server.ask("/predict", picture(0))[0] == 200
+
+
+def test_more_requests_than_are_answered_at_once_are_503_and_leave_when_their_callers_do(server):
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 10\r\n\r\nabc"
+    with ExitStack() as open_ones:
+        for _ in range(Limits.requests):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", server.port))).sendall(head)
+        time.sleep(1)
+        status, told = server.ask("/predict", picture(0))
+        assert (status, told) == (503, {"error": FULL})
+    time.sleep(1)
     assert server.ask("/predict", picture(0))[0] == 200
 
 

@@ -1,4 +1,4 @@
-"""10,000 damaged bodies, whole pictures among them: each gets its answer, and memory stays as it was."""
+"""10,000 damaged bodies by 64 clients, whole pictures among them: each gets its answer, memory stays as it was."""
 
 import re
 import socket
@@ -16,7 +16,7 @@ import pytest
 from tests.transfer.deployment.server import Server, form, picture, serving, write_package
 
 pytestmark = pytest.mark.series
-BODIES, CALLERS = 10_000, 16
+BODIES, CALLERS = 10_000, 64
 WARM = 2_000  # bodies after which memory has reached what it needs
 MOST_GROWTH_BYTES = 32 << 20
 ENDINGS = (".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".jp2", ".avif", ".ppm")

@@ -1,4 +1,4 @@
-"""What a request may hold: bodies that do not state their length count by what has come."""
+"""What a request may hold, and how long it may take: bodies that do not state their length count by what has come."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,3 +31,16 @@ def test_a_piece_for_which_there_is_no_room_is_503():
             asyncio.run(ask([b"b" * 40] * 2, second))
         assert (refused.value.status_code, counters.bytes) == (503, 120)
     assert (counters.active, counters.bytes) == (0, 0)
+
+
+def test_a_body_that_takes_too_long_is_408():
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    scope: Any = {"type": "http", "method": "POST", "headers": [], "state": {"has_room": lambda _: True}}
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(read_uploads(Request(scope, receive), Limits(body_s=0.05)))
+    assert (refused.value.status_code, refused.value.detail) == (
+        408,
+        "the body took longer than 0.05 seconds; send less at once",
+    )
