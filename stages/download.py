@@ -16,12 +16,12 @@ from transfer.runtime.files import write_json
 from transfer.runtime.parameters import Group
 from transfer.runtime.wording import plural
 from transfer.sources.cifar import Archive, image_set
+from transfer.sources.doubts import suspicious
 from transfer.sources.images import save_images
-from transfer.sources.items import Listing, Written, damage_list, write_damaged, write_items
+from transfer.sources.items import Listing, Written, damage_list, endings, write_damaged, write_items
 from transfer.sources.reader import Source, open_source
+from transfer.sources.seen import SeenImages
 from transfer.sources.table import Columns
-
-SHOWN_ENDINGS = 5
 
 
 class Download(Group):
@@ -53,16 +53,15 @@ def write_listed(listing: Listing, config: Download, files: Namespace) -> Writte
             "mend them, or set download.on_damage to skip"
         )
 
-    return write_items(files.images, listing, refuse if config.on_damage == "error" else None)
+    seen = SeenImages(files.state / "download")
+    return write_items(files.images, listing, refuse if config.on_damage == "error" else None, seen)
 
 
 def tell_ignored(ignored: Counter[str]) -> None:
     """One line on files that are passed over, if there are any."""
     if ignored:
-        endings = ", ".join(
-            f"{ending or 'no ending'} {count:,}" for ending, count in ignored.most_common(SHOWN_ENDINGS)
-        )
-        print(f"passed over {plural(ignored.total(), 'file')} that no image's ending has: {endings}", file=sys.stderr)
+        named = f"{plural(ignored.total(), 'file')} that no image's ending has: {endings(ignored)}"
+        print(f"passed over {named}", file=sys.stderr)
 
 
 def main(parameters: Parameters, files: Namespace) -> None:
@@ -75,6 +74,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
         else:
             kind, ignored, written = found.kind, found.ignored.total(), write_listed(found, config, files)
             tell_ignored(found.ignored)
+        for note in suspicious(written.classes):
+            print(f"note: {note}", file=sys.stderr)
     write_damaged(files.damaged, written.damaged)
     parts = Counter(written.parts)
     content = {

@@ -1,4 +1,4 @@
-"""After images were added to a data set, these alone are decoded and embedded, to the same bytes as all anew."""
+"""After images were added to a data set, these alone are checked, decoded and embedded, to the same bytes as anew."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages import embed, resize
+from stages import download, embed, resize
 from tests.stages.conftest import Arena, files_in
 from tests.transfer.sources.photos import encoded
 from transfer.data.splits import Split, save_split
+from transfer.runtime.errors import DataError
 from transfer.runtime.parameters import check_parameters
 from transfer.sources import images as canonical
+from transfer.sources import seen
 from transfer.sources.images import EncodedImages
 
 Grow = Callable[..., dict[str, bytes]]
@@ -55,8 +57,12 @@ def grow(arena: Arena, tmp_path: Path) -> Grow:
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How many images were decoded, and how many the network saw, mirrored ones too."""
-    found = {"decoded": 0, "embedded": 0}
-    decode, run_over = canonical.decode, embed.run_over
+    found = {"checked": 0, "decoded": 0, "embedded": 0}
+    check_whole, decode, run_over = seen.check_whole, canonical.decode, embed.run_over
+
+    def counting_check(content: bytes) -> tuple[int, int]:
+        found["checked"] += 1
+        return check_whole(content)
 
     def counting_decode(content: np.ndarray) -> np.ndarray:
         found["decoded"] += 1
@@ -66,6 +72,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         found["embedded"] += len(given[-1])
         return run_over(*given)
 
+    monkeypatch.setattr(seen, "check_whole", counting_check)
     monkeypatch.setattr(canonical, "decode", counting_decode)
     monkeypatch.setattr(embed, "run_over", counting_run_over)
     return found
@@ -73,10 +80,14 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def test_only_new_images_are_decoded_and_embedded(grow: Grow, counts: dict[str, int]) -> None:
     grow(BEFORE, "state")
-    assert counts == {"decoded": 12, "embedded": 2 * 12}  # two of the three validation images are in training too
+    assert counts == {
+        "checked": 0,
+        "decoded": 12,
+        "embedded": 2 * 12,
+    }  # two of the three validation images are in training too
     counts.update(decoded=0, embedded=0)
     grown = grow(AFTER, "state")
-    assert counts == {"decoded": 3, "embedded": 2 * 3}
+    assert counts == {"checked": 0, "decoded": 3, "embedded": 2 * 3}
     assert grown == grow(AFTER, "empty")
 
 
@@ -86,7 +97,7 @@ def test_another_parameter_or_a_damaged_state_makes_all_anew(
     grow(BEFORE, "state")
     counts.update(decoded=0, embedded=0)
     larger = grow(BEFORE, "state", size_px=48)
-    assert counts == {"decoded": 12, "embedded": 2 * 12}
+    assert counts == {"checked": 0, "decoded": 12, "embedded": 2 * 12}
     damaged = [*tmp_path.glob("state/resize/*/pixels.npy"), *tmp_path.glob("state/embed/*/*.npz")]
     assert len(damaged) == 2 + 4
     for path in damaged:
@@ -95,4 +106,64 @@ def test_another_parameter_or_a_damaged_state_makes_all_anew(
         path.write_bytes(content)
     counts.update(decoded=0, embedded=0)
     assert grow(BEFORE, "state", size_px=48) == larger
-    assert counts == {"decoded": 12, "embedded": 2 * 12}
+    assert counts == {"checked": 0, "decoded": 12, "embedded": 2 * 12}
+
+
+def write_photo(folder: Path, number: int) -> None:
+    picture = np.random.default_rng(number).integers(0, 255, (30 + number, 20, 3), np.uint8)
+    path = folder / f"{'ab'[number % 2]}/{number}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(picture))
+
+
+@pytest.fixture
+def fetch(arena: Arena, tmp_path: Path) -> Callable[[str], dict[str, bytes]]:
+    """Downloads the folder `photos` with a state folder, and gives the bytes of what came out."""
+
+    def run(state: str) -> dict[str, bytes]:
+        out = tmp_path / "downloaded"
+        changes = {"url": str(tmp_path / "photos"), "sha256": None}
+        parameters = {**arena.parameters, "download": {**arena.parameters["download"], **changes}}
+        made = {"images": out / "images.npz", "damaged": out / "damaged.tsv", "metrics": out / "download.json"}
+        checked = check_parameters(download.Parameters, parameters)
+        download.main(checked, Namespace(**made, state=tmp_path / state))
+        return files_in(out)
+
+    return run
+
+
+def test_only_new_files_are_checked(
+    fetch: Callable[[str], dict[str, bytes]], counts: dict[str, int], tmp_path: Path
+) -> None:
+    for number in range(12):
+        write_photo(tmp_path / "photos", number)
+    fetch("state")
+    assert counts["checked"] == 12
+    for number in (12, 13, 14):
+        write_photo(tmp_path / "photos", number)
+    (tmp_path / "photos/a/0.png").rename(tmp_path / "photos/b/renamed.png")
+    broken = tmp_path / "photos/a/2.png"
+    content = broken.read_bytes()
+    broken.write_bytes(content[:-40])
+    counts["checked"] = 0
+    with pytest.raises(DataError, match="damaged images: 1 of 15"):
+        fetch("state")
+    assert counts["checked"] == 3 + 1
+    broken.write_bytes(content)
+    counts["checked"] = 0
+    grown = fetch("state")
+    assert counts["checked"] == 1, "what a refused run saw is known, what it did not see is not"
+    assert grown == fetch("empty")
+
+
+def test_a_damaged_memory_of_what_was_checked_is_none(
+    fetch: Callable[[str], dict[str, bytes]], counts: dict[str, int], tmp_path: Path
+) -> None:
+    for number in range(4):
+        write_photo(tmp_path / "photos", number)
+    first = fetch("state")
+    (memory,) = tmp_path.glob("state/download/*/*.npz")
+    memory.write_bytes(memory.read_bytes()[:-200])
+    counts["checked"] = 0
+    assert fetch("state") == first
+    assert counts["checked"] == 4

@@ -8,6 +8,7 @@ import numpy as np
 
 from transfer.runtime.errors import ParameterError
 from transfer.runtime.parameters import Group
+from transfer.sources.cifar import OFFICIAL_CLASSES
 
 
 class Groups(Group):
@@ -29,7 +30,8 @@ def known_labels(names: Sequence[str], classes: Sequence[str], parameter: str) -
     """The labels of those of the names that are classes here: a list may be written for another data set.
 
     Raises ParameterError for a name that resembles a class where the list is for this set, because another of its
-    names is a class or because all of them resemble one, and for a class that is there twice.
+    names is a class or because all of them resemble one, and for a class that is there twice. A list of CIFAR-10's
+    classes alone, as the default is, may be for that.
     """
     _check_spelling(names, classes, parameter)
     return class_labels([name for name in names if name in classes], classes, parameter)
@@ -43,6 +45,8 @@ def known_pairs(pairs: Sequence[Sequence[str]], classes: Sequence[str], paramete
 
 
 def _check_spelling(names: Sequence[str], classes: Sequence[str], parameter: str) -> None:
+    if set(names) <= set(OFFICIAL_CLASSES):  # the default list, for another data set
+        return
     close = {name: get_close_matches(name, classes, 1) for name in names if name not in classes}
     if not any(name in classes for name in names) and not all(close.values()):
         return

@@ -11,6 +11,7 @@ from transfer.runtime.errors import DataError
 from transfer.runtime.wording import plural
 from transfer.sources.images import ImageSet
 
+SHOWN_CLASSES = 5
 TEST_SHARE = 0.2  # where neither source nor parameters say
 FEWEST = {"train": 2, "val": 1, "test": 1}  # images of a class in each split
 
@@ -32,6 +33,12 @@ def draw_splits(images: ImageSet, sizes: Sizes, seed: int) -> dict[str, Split]:
     divided. A class that is too rare for one of the splits is left out, or an error, as `sizes` say.
     Raises DataError for more images than there are, a group on both sides, or fewer than two classes.
     """
+    if not np.isin(images.parts, ("train", "")).any():
+        given = " and ".join(sorted(set(images.parts.tolist())))
+        raise DataError(
+            f"all {plural(len(images.parts), 'image')} are in {given}, none to train on; add a train split, or give "
+            f"one split's own folder as download.url to have splits drawn from it"
+        )
     _check_groups(images, sizes)
     images = _without_rare(images, sizes.rare_classes)
     while True:
@@ -53,7 +60,8 @@ def _draw(images: ImageSet, sizes: Sizes, seed: int) -> dict[str, Split]:
         test_pool, test = pools["test"], _some(images, pools["test"], sizes.test, "subsample.test_size", seed)
     else:
         wanted = TEST_SHARE if sizes.test is None else sizes.test
-        test_pool, (test, rest) = rest, _divide(images, rest, wanted, "subsample.test_size", seed)
+        spared = 1 if len(pools["val"]) else 2  # groups to train on, and to validate on
+        test_pool, (test, rest) = rest, _divide(images, rest, wanted, "subsample.test_size", seed, spared)
     if len(pools["val"]):
         val_pool, val = pools["val"], pools["val"]
         train = _some(images, rest, sizes.train and sizes.train - len(val), "subsample.train_size", seed)
@@ -90,12 +98,12 @@ def _some(images: ImageSet, pool: np.ndarray, size: float | None, parameter: str
 
 
 def _divide(
-    images: ImageSet, pool: np.ndarray, size: float, parameter: str, seed: int
+    images: ImageSet, pool: np.ndarray, size: float, parameter: str, seed: int, spared: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A part of so many images, or such a share, and the rest."""
+    """A part of so many images, or such a share, and the rest, `spared` groups at least."""
     count = int(size) if size >= 1 else max(round(size * len(pool)), 1)
     if _grouped(images, pool):
-        return _divide_groups(images, pool, count, parameter, seed)
+        return _divide_groups(images, pool, count, parameter, seed, spared)
     try:
         (part,) = stratified_positions(images.labels[pool], [count], seed)
     except DataError as error:
@@ -108,7 +116,7 @@ def _grouped(images: ImageSet, pool: np.ndarray) -> bool:
 
 
 def _divide_groups(
-    images: ImageSet, pool: np.ndarray, count: int, parameter: str, seed: int
+    images: ImageSet, pool: np.ndarray, count: int, parameter: str, seed: int, spared: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whole groups with as near to `count` images as can be found, and the rest."""
     if count > len(pool):
@@ -116,9 +124,13 @@ def _divide_groups(
     numbers = _group_numbers(images, pool)
     if count == len(pool):
         return pool, pool[:0]
-    if numbers.max() == 0:
-        raise DataError(f"{parameter}: the {len(pool)} images there are belong to one group; two or more are needed")
-    part = stratified_groups(images.labels[pool], numbers, count, seed)
+    if numbers.max() < spared:
+        there = plural(int(numbers.max()) + 1, "group", "groups")
+        raise DataError(
+            f"{parameter}: the {len(pool)} images there are belong to {there}; groups are not divided, "
+            f"{('two', 'three')[spared - 1]} or more are needed"
+        )
+    part = stratified_groups(images.labels[pool], numbers, count, seed, spared)
     return pool[part], np.delete(pool, part)
 
 
@@ -160,7 +172,9 @@ def _without_rare(images: ImageSet, rare_classes: str) -> ImageSet:
     if rare_classes == "error":
         label = rare[0]
         there = ", ".join(f"{part} {counts[part][label]} of at least {need[part]}" for part in counts)
-        every = f"; {len(rare)} classes are as rare" if len(rare) > 1 else ""
+        others = [repr(images.classes[other]) for other in rare[1 : SHOWN_CLASSES + 1]]
+        more = f" and {len(rare) - 1 - len(others)} more" if len(rare) - 1 > len(others) else ""
+        every = f", as {'have' if len(rare) > 2 else 'has'} {', '.join(others)}{more}" if others else ""
         raise DataError(
             f"class {images.classes[label]!r} has too few images ({there}){every}; "
             "add images, or set subsample.rare_classes to leave_out"

@@ -6,6 +6,7 @@ import numpy as np
 
 from transfer.runtime.errors import DataError
 
+MOST_SHOWN = 20  # classes whose counts an error lists
 FEWEST_TRIES, MOST_TRIES, GROUPS_TRIED = 3, 50, 20_000  # orders of groups, of which the best is taken: about a second
 
 
@@ -38,7 +39,8 @@ def stratified_positions(labels: np.ndarray, sizes: Sequence[int], seed: int) ->
     """
     counts = np.bincount(labels)
     if sum(sizes) > len(labels):
-        raise DataError(f"{sum(sizes)} images asked of {len(labels)} there are ({counts.tolist()} a class)")
+        per_class = f" ({counts.tolist()} a class)" if len(counts) <= MOST_SHOWN else ""
+        raise DataError(f"{sum(sizes)} images asked of {len(labels)} there are{per_class}")
     ordered = [
         np.random.default_rng([seed, label]).permutation(np.flatnonzero(labels == label))
         for label in range(len(counts))
@@ -61,8 +63,8 @@ def some_of(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return stratified_positions(labels, [min(count, len(labels))], seed)[0]
 
 
-def stratified_groups(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Positions, sorted, of whole groups with about `count` images, every class in proportion; never of all groups.
+def stratified_groups(labels: np.ndarray, groups: np.ndarray, count: int, seed: int, spared: int = 1) -> np.ndarray:
+    """Positions, sorted, of whole groups with about `count` images, every class in proportion; `spared` groups stay.
 
     groups (N,) number each image's group from 0 on. Of several orders of the groups, the fill is taken that has, first,
     images of the most classes on both sides, second, the nearest count, third, the nearest proportions.
@@ -76,7 +78,7 @@ def stratified_groups(labels: np.ndarray, groups: np.ndarray, count: int, seed: 
     members = list(zip(np.split(label, cuts), np.split(images, cuts), strict=True))
     best, best_score = np.empty(0), (np.inf,)
     for attempt in range(min(max(GROUPS_TRIED // len(members), FEWEST_TRIES), MOST_TRIES)):
-        taken = _fill(members, wanted, np.random.default_rng([seed, attempt]))
+        taken = _fill(members, wanted, len(members) - spared, np.random.default_rng([seed, attempt]))
         got = np.bincount(labels[taken[groups]], minlength=len(there))
         one_sided = int((((got == 0) | (got == there)) & (there > 0)).sum())
         score = (one_sided, abs(int(got.sum()) - count), int(((got - wanted) ** 2).sum()))
@@ -87,8 +89,13 @@ def stratified_groups(labels: np.ndarray, groups: np.ndarray, count: int, seed: 
     return np.flatnonzero(best[groups])
 
 
-def _fill(members: list[tuple[np.ndarray, np.ndarray]], wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which groups are taken (G,), in a random order, for `wanted` images of each class; of each, labels and counts."""
+def _fill(
+    members: list[tuple[np.ndarray, np.ndarray]], wanted: np.ndarray, most: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Which groups are taken (G,), `most` of them at most, in a random order, for `wanted` images of each class.
+
+    Of each group, `members` are its labels and how many images of each.
+    """
     sizes = [int(images.sum()) for _, images in members]
     taken, got, room = np.zeros(len(members), bool), np.zeros_like(wanted), int(wanted.sum())
 
@@ -98,6 +105,8 @@ def _fill(members: list[tuple[np.ndarray, np.ndarray]], wanted: np.ndarray, rng:
         return int((images * (images + 2 * (got[label] - wanted[label]))).sum())
 
     def take(number: int) -> int:
+        nonlocal most
+        most -= 1
         taken[number] = True
         label, images = members[number]
         got[label] += images
@@ -105,16 +114,16 @@ def _fill(members: list[tuple[np.ndarray, np.ndarray]], wanted: np.ndarray, rng:
 
     order = rng.permutation(len(members)).tolist()
     for number in order:
-        if sizes[number] <= room and (farther(number) < 0 or not got[members[number][0]].all()):
+        if most and sizes[number] <= room and (farther(number) < 0 or not got[members[number][0]].all()):
             room -= take(number)
     for number in sorted(
         (number for number in order if not taken[number]), key=farther
     ):  # the count before proportions
-        if sizes[number] <= room:
+        if most and sizes[number] <= room:
             room -= take(number)
     left = sorted(
         (number for number in order if not taken[number]), key=lambda number: (sizes[number], farther(number))
     )
-    if len(left) > 1 and (sizes[left[0]] - room < room or not taken.any()):
+    if most and (sizes[left[0]] - room < room or not taken.any()):
         take(left[0])
     return taken

@@ -22,7 +22,7 @@ DIGEST_BYTES = 32
 
 def fingerprint(parameters: Group, inputs: Sequence[Path] = ()) -> str:
     """A name for all that a result depends on: parameters, input files, libraries, this repository's imported code."""
-    libraries = [f"{name} {version(name)}" for name in ("torch", "opencv-python-headless")]
+    libraries = [f"{name} {version(name)}" for name in ("torch", "opencv-python-headless", "pillow")]
     total = hashlib.sha256(f"{parameters.model_dump_json()} {libraries}".encode())
     code = sorted({Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))})
     files = [file for path in inputs for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
@@ -36,8 +36,12 @@ def digest(content: np.ndarray) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(content).data).digest()
 
 
-def keep(folder: Path, made_by: str, digests: Sequence[bytes], files: Sequence[Path]) -> None:
-    """Link a run's files, or copy them, into `folder`; row i of each was made from the image named `digests[i]`.
+def keep(
+    folder: Path, made_by: str, digests: Sequence[bytes], files: Sequence[Path] = (), **arrays: np.ndarray
+) -> None:
+    """Link a run's files, or copy them, into `folder`, and write arrays into its index.
+
+    Row i of each was made from the image named `digests[i]`.
 
     On a disk without room nothing is kept.
     """
@@ -49,7 +53,7 @@ def keep(folder: Path, made_by: str, digests: Sequence[bytes], files: Sequence[P
             except OSError:
                 shutil.copyfile(file, partial / file.name)
         names = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
-        write_arrays(partial / INDEX, digests=names, made_by=np.array(made_by))
+        write_arrays(partial / INDEX, digests=names, made_by=np.array(made_by), **arrays)
 
 
 def kept(state: Path, made_by: str) -> Iterator[tuple[Path, list[bytes]]]:

@@ -169,7 +169,7 @@ def _read_tar(path: Path) -> dict[str, bytes]:
             raise
         raise ArchiveError(
             f"{path}: damaged, or no archive that can be read ({why(error)}); fetch it again, or "
-            "give a folder, a tar or zip of images, or a table"
+            "give a folder, a tar or zip of images, or a table (.csv, .tsv, .parquet)"
         ) from None
     return members
 

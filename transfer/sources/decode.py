@@ -46,7 +46,8 @@ def picture_size(encoded: bytes | np.ndarray) -> tuple[int, int]:
 def check_whole(encoded: bytes | np.ndarray) -> tuple[int, int]:
     """Height and width as shown, after the whole picture was read; OpenCV fills what is cut off without a word.
 
-    A JPEG is read at an eighth of its size, which finds the same damage. Raises DamagedImageError.
+    A JPEG is read at an eighth of its size, which finds the same damage; of the other formats OpenCV refuses some
+    files that Pillow reads, so it has to read them too. Raises DamagedImageError.
     """
     with _opened(encoded) as image:
         height, width = image.height, image.width
@@ -56,6 +57,9 @@ def check_whole(encoded: bytes | np.ndarray) -> tuple[int, int]:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # of a PNG it is read with the pixels
         except DAMAGE as error:
             raise DamagedImageError(" ".join(str(error).split()) or type(error).__name__) from None
+    if image.format not in ("JPEG", "MPO"):
+        height, width = decode(encoded).shape[:2]
+        return height, width
     return (width, height) if turned else (height, width)
 
 

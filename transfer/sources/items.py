@@ -13,8 +13,9 @@ import numpy as np
 from transfer.runtime.errors import DataError, DownloadError
 from transfer.runtime.files import write_tsv
 from transfer.runtime.progress import Progress
-from transfer.sources.decode import DamagedImageError, check_whole, taken_on
+from transfer.sources.decode import DamagedImageError, taken_on
 from transfer.sources.images import image_writer, thumbnail_side
+from transfer.sources.seen import SeenImages, Size
 
 IMAGE_ENDINGS = frozenset(
     (
@@ -43,10 +44,12 @@ BESIDE_A_PART = (
     "imgs",
     "seg",
 )  # as in test_set, seg_train
+YEAR = re.compile(r"(19|20)\d\d$")
 UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 AT_ONCE = 256
 BYTES_AT_ONCE = 1 << 28  # of encoded files, and at most one file more
 SHOWN_DAMAGED = 20
+SHOWN_ENDINGS = 5
 Refuse = Callable[[list[tuple[str, str]], int], None]  # (name, reason) of each damaged image, number of all images
 
 
@@ -104,22 +107,30 @@ def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def part_of(text: str) -> str | None:
-    """train, val or test for a name that means it, as `Test`, `validation` or `training_set`; None for any other."""
-    words = [word for word in re.split(r"[\s_.-]+", text.strip().casefold()) if word not in BESIDE_A_PART]
+    """train, val or test for a name that means it, as `Test`, `training_set` or `val2017`; None for any other."""
+    words = [YEAR.sub("", word) for word in re.split(r"[\s_.-]+", text.strip().casefold())]
+    words = [word for word in words if word and word not in BESIDE_A_PART]
     return PART_OF.get(words[0]) if len(words) == 1 else None
 
 
-def write_items(path: Path, listing: Listing, refuse: Refuse | None = None) -> Written:
+def endings(files: Counter[str]) -> str:
+    """The most frequent endings of files, each with its number."""
+    return ", ".join(f"{name or 'no ending'} {count:,}" for name, count in files.most_common(SHOWN_ENDINGS))
+
+
+def write_items(path: Path, listing: Listing, refuse: Refuse | None = None, seen: SeenImages | None = None) -> Written:
     """Write the canonical file of all whole images, in order, each read and checked once, in flat memory.
+
+    What `seen` knows is not checked again.
 
     `refuse` is called with what is damaged, if anything is, and may raise: then nothing is written.
     Raises DataError if there are fewer than two classes.
     """
-    written, rows = Written(), []
+    written, rows, seen = Written(), [], seen or SeenImages()
 
     def whole_ones() -> Iterator[bytes]:
         for item, data, size, reason in Progress(
-            _checked(listing.items), desc="read", unit="image", total=listing.total, leave=False
+            _checked(listing.items, seen), desc="read", unit="image", total=listing.total, leave=False
         ):
             if reason or data is None:
                 written.damaged.append((item.place or item.name, reason))
@@ -130,6 +141,7 @@ def write_items(path: Path, listing: Listing, refuse: Refuse | None = None) -> W
 
     with image_writer(path) as writer:
         writer.add_all(whole_ones())
+        seen.remember()  # also if what is damaged has to be mended first
         if written.damaged and refuse:
             refuse(written.damaged, len(rows) + len(written.damaged))
         labels = [item.label for item, _ in rows]
@@ -159,11 +171,11 @@ def _check_classes(classes: tuple[str, ...], kind: str, damaged: int) -> None:
         raise DataError(f"{kind}: {found}{aside}; two or more classes are needed")
 
 
-def _checked(items: Iterable[Item]) -> Iterator[tuple[Item, bytes | None, tuple[int, int], str]]:
+def _checked(items: Iterable[Item], seen: SeenImages) -> Iterator[tuple[Item, bytes | None, Size, str]]:
     """Each item with its bytes and size, or the reason why it is damaged; in order, some ahead at a time."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for block in _blocks(items):
-            sizes = pool.map(_check, [data for _, data, _ in block])
+            sizes = pool.map(lambda one: _check(one[1], seen), block)
             for (item, data, reason), (size, damage) in zip(block, sizes, strict=True):
                 yield item, data, size, reason or damage
             block.clear()  # before the next is read
@@ -189,11 +201,11 @@ def _read(item: Item) -> tuple[bytes | None, str]:
         return None, getattr(error, "strerror", None) or str(error)
 
 
-def _check(data: bytes | None) -> tuple[tuple[int, int], str]:
+def _check(data: bytes | None, seen: SeenImages) -> tuple[Size, str]:
     if data is None:
         return (0, 0), ""
     try:
-        return check_whole(data), ""
+        return seen.check(data), ""
     except DamagedImageError as error:
         return (0, 0), str(error)
 

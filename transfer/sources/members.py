@@ -36,8 +36,13 @@ def open_members(path: Path, scratch: Path) -> Iterator[list[Member]]:
         yield list(files_of(path))
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            files = [info for info in archive.infolist() if not info.is_dir() and _is_shown(info.filename)]
-            yield [Member(info.filename, _zip_reader(archive, info)) for info in files]
+            # Some programs for Windows write backslashes, against the format.
+            files = [(info.filename.replace("\\", "/"), info) for info in archive.infolist()]
+            yield [
+                Member(name, _zip_reader(archive, info))
+                for name, info in files
+                if not name.endswith("/") and _is_shown(name)
+            ]
     else:
         with _opened_tar(path, scratch) as archive:
             files = [info for info in archive if not info.isdir() and _is_shown(info.name)]

@@ -5,14 +5,14 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from transfer.runtime.errors import DataError
 from transfer.runtime.parameters import Group
 from transfer.sources.fetch import file_name, local_path
-from transfer.sources.items import Item, Listing, part_of
+from transfer.sources.items import IMAGE_ENDINGS, Item, Listing, part_of
 from transfer.sources.rows import class_names, column_names, holds_texts, read_rows
 
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
@@ -114,6 +114,10 @@ def _contested(tables: Sequence[_Table], classes: Sequence[str]) -> dict[str, st
 
 def _columns(address: str, there: list[str], wanted: Columns) -> dict[str, str]:
     """The columns in use by what they are for."""
+    if not there:
+        raise DataError(f"{address}: is empty; its first line must name the columns")
+    if data := next((name for name in there if PurePosixPath(name).suffix[1:].lower() in IMAGE_ENDINGS), None):
+        raise DataError(f"{address}: {data!r} is no column's name; put a first line that names the columns above it")
     if len(there) == 1 and (signs := [sign for sign in ";\t|," if sign in there[0]]):
         raise DataError(f"{address}: its columns are separated by {signs[0]!r}; save it with commas, or tabs as .tsv")
     plain = {re.sub(r"[^a-z0-9]", "", name.casefold()): name for name in reversed(there)}
@@ -125,12 +129,14 @@ def _columns(address: str, there: list[str], wanted: Columns) -> dict[str, str]:
         if chosen is not None and chosen not in there:
             raise DataError(f"{address}: download.columns.{purpose} = {chosen!r}: the columns are {all_names}")
         name = chosen or next((plain[key] for key in usual if key in plain), None)
+        if name is not None and there.count(name) > 1:
+            raise DataError(f"{address}: column {name!r} is there {there.count(name)} times; keep one of them")
         if name is not None:
             found[purpose] = name
         elif purpose in ("image", "label"):
             one_hot = ", or give one column of class names instead of a column for each class"
             raise DataError(
-                f"{address}: no column is named as one of {purpose}s is; set download.columns.{purpose} "
+                f"{address}: no column has a usual name for the {purpose}; set download.columns.{purpose} "
                 f"to one of {all_names}{one_hot if purpose == 'label' else ''}"
             )
     return found
@@ -138,9 +144,9 @@ def _columns(address: str, there: list[str], wanted: Columns) -> dict[str, str]:
 
 def _label(cell: Any, classes: Sequence[str], where: str) -> str:
     """A label's name, "" where there is none."""
-    if isinstance(cell, list | dict):
+    text = "" if isinstance(cell, list | dict) else _text(cell)
+    if isinstance(cell, list | dict) or re.fullmatch(r"\[.+,.+\]", text):
         raise DataError(f"{where} holds several labels; one label per image is what this pipeline learns")
-    text = _text(cell)
     if classes and isinstance(cell, int | float) and re.fullmatch(r"-?\d+", text):
         if not 0 <= int(text) < len(classes):
             raise DataError(f"{where} = {text}: the table names {len(classes)} classes, 0 to {len(classes) - 1}")
@@ -180,6 +186,8 @@ def _beside(address: str, text: str) -> str:
         return text
     local = local_path(address)
     if local is not None:
+        if "\\" in text and not (local.parent / text).exists():  # a table that was made on Windows
+            text = text.replace("\\", "/")
         return os.path.normpath(local.parent / text)
     if urlsplit(address).scheme in ("http", "https"):  # which alone are percent-encoded
         site = urlsplit(address)

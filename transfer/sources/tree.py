@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from transfer.runtime.errors import DataError
-from transfer.sources.items import IMAGE_ENDINGS, Item, Listing, natural, part_of
+from transfer.sources.items import IMAGE_ENDINGS, Item, Listing, endings, natural, part_of
 from transfer.sources.members import Member
+from transfer.sources.table import is_table
 
 FEWEST_SHOWN = 3
 
@@ -24,19 +25,26 @@ def list_tree(members: Iterable[Member], address: str) -> Listing:
     """
     named = sorted(((PurePosixPath(member.name).parts, member) for member in members), key=lambda pair: pair[1].name)
     images = [(parts, member) for parts, member in named if is_image(member.name)]
+    ignored = Counter(PurePosixPath(member.name).suffix.lower() for _, member in named if not is_image(member.name))
+    tables = [member.name for _, member in named if is_table(member.name)]
+    hint = f"; if {tables[0]} has the labels, give it as download.url" if tables else ""
     if not images:
-        raise DataError(f"{address}: holds no image; a folder of images for each class is needed")
+        others = f" ({endings(ignored)})" if ignored else ""
+        raise DataError(f"{address}: holds no image{others}; a folder of images for each class is needed{hint}")
     start = _common_folders([parts for parts, _ in images])
     skipped = _folders_of_parts([parts[start:] for parts, _ in images], address)
     items = []
     for parts, member in images:
         below = parts[start + skipped.get(parts[start], 0) :]
         if len(below) < 2:
-            raise DataError(f"{address}: {member.name} lies in no class's folder; put each image into its class's")
+            raise DataError(
+                f"{address}: {member.name} lies in no class's folder; put each image into its class's{hint}"
+            )
         part = (part_of(parts[start]) or "") if skipped else ""
         items.append((below, Item("/".join(parts[start:]), below[0], member.read, part, place=member.name)))
     items.sort(key=lambda pair: (natural(pair[0][0]), natural("/".join(pair[0][1:])), pair[1].part))
-    ignored = Counter(PurePosixPath(member.name).suffix.lower() for _, member in named if not is_image(member.name))
+    if tables and len({below[0] for below, _ in items}) == 1:
+        raise DataError(f"{address}: only class {items[0][0][0]!r}; two or more classes are needed{hint}")
     return Listing("a folder of images per class", [item for _, item in items], (), len(items), ignored)
 
 

@@ -42,6 +42,11 @@ def test_a_list_for_this_data_set_is_spelled_as_it_is(names: list[str], told: st
     assert told in str(caught.value)
 
 
+def test_the_default_list_stops_nobody_whose_classes_resemble_its_own() -> None:
+    assert known_labels(["airplane", "ship", "truck"], ("ships", "truck", "cat"), "groups.rigid") == [1]
+    assert known_pairs([["cat", "dog"]], ("cat", "dogs"), "evaluate.expected_pairs") == []
+
+
 def test_a_pair_is_spelled_as_the_classes_of_the_other_pairs_are() -> None:
     with pytest.raises(ParameterError, match=r"evaluate\.expected_pairs: no class 'trukc'; did you mean 'truck'"):
         known_pairs([["cat", "ship"], ["trukc", "shp"]], ("ship", "truck", "cat"), "evaluate.expected_pairs")

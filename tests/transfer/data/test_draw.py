@@ -104,8 +104,10 @@ def test_images_without_a_group_beside_grouped_ones_are_each_their_own() -> None
         (
             a_set([30, 0, 1]),
             sizes(),
-            r"'dog' has too few images \(train 0 of at least 4\); 2 classes are as rare; add",
+            r"'dog' has too few images \(train 0 of at least 4\), as has 'fire truck'; add",
         ),
+        (a_set([9, 9], ["test"] * 18), sizes(), "all 18 images are in test, none to train on; add a train split, or"),
+        (a_set([9, 9], ["test", "val"] * 9), sizes(), "all 18 images are in test and val, none to train on"),
         (a_set([40, 40]), sizes(train=100), "subsample.train_size = 100: 100 images asked of 64 .*null for all"),
         (a_set([40, 40]), sizes(test=100), "subsample.test_size = 100: 100 images asked of 80"),
         (
@@ -116,15 +118,15 @@ def test_images_without_a_group_beside_grouped_ones_are_each_their_own() -> None
         (
             a_set([9, 9], groups=["a"] * 18),
             sizes(),
-            "test_size: the 18 images there are belong to one group; two or more are needed",
+            "test_size: the 18 images there are belong to 1 group; groups are not divided, three or more are needed",
         ),
         (a_set([9, 9], groups=["a", "b"] * 9), sizes(train=9), "train_size = 9: images belong to groups"),
         (a_set([9, 9], ["train", "train", "test"] * 6, ["a"] * 18), sizes(), "group 'a' is in train and in test"),
         (a_set([2, 2]), sizes(rare="leave_out"), "leave_out: 0 classes have enough images in every split"),
         (
-            a_set([9, 9], groups=["a", "b"] * 9),
+            a_set([9, 9], groups=["a", "b", "c"] * 6),
             sizes(val=20),
-            "val_size: 20 images asked of 9 there are; ask for fewer",
+            "val_size: 20 images asked of 12 there are; ask for fewer",
         ),
         (a_set([9, 9], groups=["a", "b"] * 9), sizes(test=20), "test_size: 20 images asked of 18 there are"),
         (
@@ -199,6 +201,12 @@ def test_counts_of_whole_groups_are_those_asked_for_where_groups_can_give_them(s
 def test_a_share_below_one_group_is_one_group() -> None:
     splits = draw_splits(grouped([10] * 10, 2), sizes(test=0.05, val=0.05), 0)
     assert [len(splits[name].labels) for name in ("train", "val", "test")] == [80, 10, 10]
+
+
+def test_a_group_of_nearly_all_images_leaves_one_to_each_other_split() -> None:
+    splits = draw_splits(replace(grouped([50, *[2] * 5], 2), labels=np.arange(60) % 2), sizes(), 0)
+    assert [len(set(splits[name].groups)) for name in ("train", "val", "test")] == [1, 1, 4]
+    assert "p0" in splits["train"].groups
 
 
 def test_which_groups_are_drawn_depends_on_the_seed_and_not_on_their_size() -> None:

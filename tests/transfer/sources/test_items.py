@@ -12,6 +12,7 @@ import pytest
 from tests.transfer.sources.photos import encoded, read
 from transfer.sources import items, rows
 from transfer.sources.items import Item
+from transfer.sources.seen import SeenImages
 
 
 def noise(number: int, side: int = 200) -> bytes:
@@ -27,7 +28,7 @@ def test_encoded_files_are_held_up_to_a_number_of_bytes_and_not_of_files(monkeyp
         for number in range(40):
             yield Item(f"{number}.png", "cat", lambda number=number: started.append(number) or noise(number))
 
-    for done, (item, data, shape, reason) in enumerate(items._checked(listed())):
+    for done, (item, data, shape, reason) in enumerate(items._checked(listed(), SeenImages())):
         assert (item.name, data, shape, reason) == (f"{done}.png", noise(done), (200, 200), "")
         assert len(started) - done <= 6
     assert len(started) == 40

@@ -26,8 +26,8 @@ def test_a_table_keeps_parts_and_groups_and_fetches_what_paths_name(tmp_path: Pa
 @pytest.mark.parametrize(
     ("rows", "columns", "complaint"),
     [
-        ([{"photo": "a", "label": "b"}], {}, "no column is named as one of images is; set download.columns.image"),
-        ([{"path": "a", "kind": "b"}], {}, "no column is named as one of labels is; set download.columns.label"),
+        ([{"photo": "a", "label": "b"}], {}, "no column has a usual name for the image; set download.columns.image"),
+        ([{"path": "a", "kind": "b"}], {}, "no column has a usual name for the label; set download.columns.label"),
         ([{"path": "a", "label": "b"}], {"label": "lable"}, "download.columns.label = 'lable': the columns are"),
         ([{"path": "a", "label": "b", "split": "fold 1"}], {}, "row 2: split = 'fold 1': not train, val or test"),
         ([{"path": "in/digit 0/0.png", "label": "b"}], {}, "only class 'b'"),
@@ -39,6 +39,8 @@ def test_a_table_keeps_parts_and_groups_and_fetches_what_paths_name(tmp_path: Pa
             "to one of path, cat, dog, or give one column of class names instead of a column for each class",
         ),
         ([{"path": "a"} | {f"c{n}": "0" for n in range(50)}], {}, "c9, c10 and 39 more, or give one column"),
+        ([{"in/a.PNG": "in/b.png", "cat": "cat"}], {}, "'in/a.PNG' is no column's name; put a first line that names"),
+        ([{"path": "a", "label": "['cat', 'dog']"}], {}, "row 2: label holds several labels; one label per image"),
         ([{"path": "a", "label": "b\tc"}], {}, r"'b\tc': a name that holds a tab, a line break or a control"),
         ([{"path": "a", "label": "b\nc"}], {}, r"'b\nc': a name that holds a tab, a line break or a control"),
         ([{"path": "a", "label": "b", "group": "c\nd"}], {}, r"'c\nd': a name that holds a tab, a line break"),
@@ -51,6 +53,28 @@ def test_a_wrong_table_is_one_line(tmp_path: Path, rows: list, columns: dict, co
         read(write_table(tmp_path / "t.csv", rows), tmp_path, wanted)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is empty; its first line must name the columns"),
+        ("path,label,label\na,b,c\n", "column 'label' is there 2 times; keep one of them"),
+    ],
+)
+def test_a_first_line_that_cannot_be_is_told(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=complaint):
+        read(tmp_path / "t.csv", tmp_path)
+
+
+def test_paths_as_windows_writes_them_are_found_and_one_with_a_backslash_in_its_name_is_itself(tmp_path: Path) -> None:
+    write_folder(tmp_path / "in")
+    (tmp_path / "in\\odd.png").write_bytes(encoded(pictures()[0][2]))
+    rows = [{"path": f"in\\{label}\\{name}", "label": label} for label, name, _ in pictures()]
+    table = write_table(tmp_path / "t.csv", [*rows, {"path": "in\\odd.png", "label": "digit 0"}])
+    _, written, _ = read(table, tmp_path)
+    assert (len(written.parts), written.damaged) == (13, [])
 
 
 def test_several_labels_per_image_are_refused(tmp_path: Path) -> None:

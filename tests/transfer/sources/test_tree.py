@@ -3,6 +3,7 @@
 import io
 import os
 import tarfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,6 +48,36 @@ def test_images_beside_the_classes_of_a_split_are_refused_by_name(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        (["a/1.heic", "b/2.HEIC", "c/notes"], r"holds no image (.heic 2, no ending 1); a folder"),
+        (
+            ["1.png", "labels.csv"],
+            "1.png lies in no class's folder; put each image into its class's; if labels.csv has",
+        ),
+        (["im/1.png", "im/2.png", "labels.tsv"], "only class 'im'; two or more classes are needed; if labels.tsv has"),
+    ],
+)
+def test_a_folder_that_is_none_of_classes_is_told_with_what_else_it_holds(
+    tmp_path: Path, files: list[str], complaint: str
+) -> None:
+    write_files(tmp_path / "data", files)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "data", tmp_path)
+    assert complaint in str(caught.value)
+
+
+def test_a_zip_with_backslashes_is_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "windows.zip", "w") as archive:
+        for label, name, image in pictures():
+            member = zipfile.ZipInfo("a name with / would keep it")
+            member.filename = f"photos\\{label}\\{name}"
+            archive.writestr(member, encoded(image))
+    images, _, _ = read(tmp_path / "windows.zip", tmp_path)
+    assert (images.classes, len(images.labels)) == (("digit 0", "digit 1", "digit 10"), 12)
+
+
 def test_splits_without_classes_are_refused(tmp_path: Path) -> None:
     write_files(tmp_path / "data", ["train/cat.1.png", "train/dog.1.png", "test/1.png"])
     with pytest.raises(DataError, match=r"no class's folder in a split \(test, train\) holds test/1.png"):
@@ -62,6 +93,7 @@ def test_splits_without_classes_are_refused(tmp_path: Path) -> None:
         ("Train Images", "Test-Images"),
         ("trainset", "testset"),
         ("train", "test/Test"),
+        ("train2017", "test_2017"),
     ],
 )
 def test_splits_are_known_by_their_usual_names(tmp_path: Path, train: str, test: str) -> None:
