@@ -46,7 +46,9 @@ def read_package(folder: Path) -> Package:
     try:
         return Package.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; make it by `dvc repro`, bring it by `dvc pull`, or name a package's folder") from None
+        raise DataError(
+            f"{path}: no such file; make it by `dvc repro`, bring it by `dvc pull`, or name a package's folder"
+        ) from None
     except (ValidationError, ValueError) as error:
         raise DataError(f"{path}: not a package's description ({' '.join(str(error).split())})") from None
 
