@@ -4,7 +4,7 @@ COPY pyproject.toml uv.lock /
 # The locked versions of what serving imports, and of what these need.
 RUN pip install --no-cache-dir 'uv>=0.5,<1' \
     && uv export --frozen --no-dev --no-hashes --no-annotate --no-header > /locked.txt \
-    && python -m venv /venv \
+    && python -m venv --without-pip /venv \
     && uv pip install --no-cache --python /venv/bin/python --constraint /locked.txt \
         fastapi numpy onnxruntime opencv-python-headless pillow pydantic python-multipart ruamel.yaml tqdm uvicorn
 

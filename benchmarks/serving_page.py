@@ -57,7 +57,7 @@ def forms_table(result: Mapping[str, Any]) -> str:
             *rows,
             "",
             f"({model['architecture']} at {model['size_px']} pixels, {result['made_of']}, {exported['images']:,}",
-            f"test images; differences are of probabilities; speed by `make bench-serving`: {speed};",
+            f"test images; differences of probabilities; speed by `make bench-serving`: {speed};",
             f"{place}; [all figures](results/serving.json).)",
         ]
     )

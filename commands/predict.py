@@ -9,6 +9,7 @@ import csv
 import re
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +55,7 @@ class Row:
     heat: np.ndarray | None = None
 
     def figures(self) -> dict[str, Any]:
-        """What is written of it; bytes of a file's name that are not UTF-8 have a backslash and a number."""
+        """What is written of it; bytes of a file's name that are not UTF-8 are as \\udce9."""
         texts = {column: getattr(self, column).encode("utf-8", "backslashreplace").decode() for column in TEXTS}
         return {column: getattr(self, column) for column in COLUMNS} | texts
 
@@ -131,6 +132,22 @@ def _answered(predictor: Predictor, pixels: list[np.ndarray], pictures: bool, he
         }
 
 
+def _shown(text: str) -> str:
+    """A name without line breaks and other letters that would steer the terminal: they are as \\n or \\x1b."""
+    return "".join(
+        each.encode("unicode_escape").decode() if unicodedata.category(each) == "Cc" else each for each in text
+    )
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: wide letters, such as 猫, take two, combining ones none."""
+    return sum(0 if unicodedata.combining(each) else 1 + (unicodedata.east_asian_width(each) in "WF") for each in text)
+
+
 def table(rows: Sequence[Row]) -> str:
     """The rows for the terminal, in columns."""
 
@@ -139,11 +156,11 @@ def table(rows: Sequence[Row]) -> str:
 
     lines = [("file", "answer", "probability", "second best", "", "verdict")]
     for row in rows:
-        file, reason = (row.figures()[column] for column in TEXTS)
+        file, reason = (_shown(row.figures()[column]) for column in TEXTS)
         answer = (row.answer, share(row.probability), row.second, share(row.second_probability), row.verdict)
         lines.append((file, "–", "", "", "", reason) if reason else (file, *answer))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    padded = ([_padded(cell, width) for cell, width in zip(line, widths, strict=True)] for line in lines)
     return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
@@ -199,4 +216,7 @@ if __name__ == "__main__":
     source.add_argument("--rev", help="the model of an experiment, tag or commit, such as classifier@v1.0.0")
     source.add_argument("--package", type=Path, default=PACKAGE, help="its folder (default %(default)s)")
     parser.add_argument("--network", help="its file to run, such as model_int8.onnx (default: model.onnx)")
-    exit_with(lambda: main(parser.parse_args()))
+    chosen = parser.parse_args()
+    if chosen.heat and not chosen.sheet:
+        parser.error("--heat draws into a sheet; name its file with --sheet")
+    exit_with(lambda: main(chosen))

@@ -11,8 +11,10 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
+import socket
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -26,6 +28,18 @@ from transfer.runtime.errors import DataError, PipelineError
 LONGEST_END_S = 30
 
 
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return number
+
+
+def _time(text: str) -> float:
+    if not 0 <= (number := float(text)) < 1000:
+        raise argparse.ArgumentTypeError(f"{text}: must be from 0 to 1000")
+    return number
+
+
 def _check_log(path: Path) -> None:
     """Raise DataError if answers could not be added to the file."""
     try:
@@ -34,6 +48,15 @@ def _check_log(path: Path) -> None:
         raise DataError(
             f"--log {path}: {error.strerror}; name a file that can be written, in a folder that is there"
         ) from None
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket at the address. Raises DataError if that cannot be had."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"--host {host} --port {port}: {reason}; name others") from None
 
 
 def _application(options: argparse.Namespace) -> FastAPI:
@@ -53,15 +76,11 @@ def main(options: argparse.Namespace) -> int:
     if options.log:
         _check_log(options.log)
     app = _application(options)
-    # On SIGTERM uvicorn takes no new connection and answers what it has.
-    uvicorn.run(
-        app,
-        host=options.host,
-        port=options.port,
-        log_level="warning",
-        timeout_graceful_shutdown=LONGEST_END_S,
-        server_header=False,
-    )
+    with _listening(options.host, options.port) as listening, suppress(KeyboardInterrupt):
+        print(f"http://{options.host}:{listening.getsockname()[1]} is the page; Ctrl-C ends it", flush=True)
+        # On SIGTERM uvicorn takes no new connection and answers what it has.
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=LONGEST_END_S, server_header=False)
+        uvicorn.Server(config).run(sockets=[listening])
     return 0
 
 
@@ -73,8 +92,8 @@ if __name__ == "__main__":
     source.add_argument("--rev", help="the model of an experiment, tag or commit, such as classifier@v1.0.0")
     source.add_argument("--package", type=Path, default=Path("models/classifier"), help="folder (default %(default)s)")
     parser.add_argument("--network", help="file in it to run, such as model_int8.onnx (default: model.onnx)")
-    parser.add_argument("--batch", type=int, default=Limits.batch, help="most images a run (default %(default)s)")
-    parser.add_argument("--wait-ms", type=float, default=1000 * Limits.wait_s, help="for them (default %(default)s)")
+    parser.add_argument("--batch", type=_count, default=Limits.batch, help="most images a run (default %(default)s)")
+    parser.add_argument("--wait-ms", type=_time, default=1000 * Limits.wait_s, help="for them (default %(default)s)")
     parser.add_argument("--log", type=Path, help="file to which each answer is added, without its picture")
     try:
         sys.exit(main(parser.parse_args()))

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from commands import predict
 from tests.transfer.deployment.server import brightness_package
 from transfer.deployment.predictor import Predictor
+from transfer.runtime.files import ROOT
 
 CLASSES = ("dark, or black", "bright")
 
@@ -111,6 +114,28 @@ def test_a_name_that_is_not_utf_8_is_written_too(folder, predictor, monkeypatch,
     assert json.loads(files["json"].read_text())["images"][0]["file"] == rows[0]["file"]
     assert rows[0]["answer"] == "bright"
     assert rows[1]["reason"] in capfd.readouterr().out
+
+
+def test_names_neither_steer_the_terminal_nor_shift_its_columns(folder, predictor, monkeypatch, capsys):
+    for name in ("new\nline.png", "red\x1b[31m.png", "猫.png", "cafe\u0301.png"):
+        write_image(folder.parent / "odd.png", (250, 250, 250)).rename(folder.parent / name)
+    assert run(monkeypatch, predictor, *sorted(folder.parent.glob("*.png"))) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    _, accent, line, red, cat = shown.splitlines()
+    assert "new\\nline.png" in line
+    assert "red\\x1b[31m.png" in red
+    place = line.index("  bright")
+    assert (accent.index("  bright"), red.index("  bright"), cat.index("  bright")) == (place + 1, place, place - 1)
+
+
+def test_a_heat_map_without_a_sheet_is_refused():
+    words = [sys.executable, "-m", "commands.predict", "x.png", "--heat"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1].split("error: ")[1]) == (
+        2,
+        "--heat draws into a sheet; name its file with --sheet",
+    )
 
 
 def test_every_image_is_a_row_and_a_bad_one_a_row_with_its_reason(folder, predictor, monkeypatch, capsys):

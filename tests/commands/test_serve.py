@@ -1,6 +1,7 @@
 """`make serve` starts without torch and with quiet threads, or says in one line why not."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from tests.transfer.deployment.server import write_package
+from tests.transfer.deployment.server import Server, wait_for, write_package
 from transfer.deployment.predictor import load_predictor
 from transfer.runtime.files import ROOT
 
@@ -42,6 +43,42 @@ def test_a_log_that_cannot_be_written_is_refused_at_the_start(package, tmp_path)
     assert done.stderr == (
         f"error: --log {log}: No such file or directory; name a file that can be written, in a folder that is there\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--port", "99999"], "error: --host 127.0.0.1 --port 99999: bind(): port must be 0-65535.; name others"),
+        (["--host", "192.0.2.1"], "error: --host 192.0.2.1 --port 8000: Cannot assign requested address"),
+        (["--batch", "0"], "error: argument --batch: 0: must be at least 1"),
+        (["--wait-ms", "-1"], "error: argument --wait-ms: -1: must be from 0 to 1000"),
+    ],
+    ids=["port", "host", "batch", "wait"],
+)
+def test_an_option_that_cannot_be_is_one_line(package, options, words):
+    command = [sys.executable, "-m", "commands.serve", "--package", str(package), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode in (1, 2)
+    assert words in done.stderr.splitlines()[-1]
+
+
+def test_it_says_where_it_is_and_ctrl_c_ends_it_without_a_word(package):
+    command = [sys.executable, "-m", "commands.serve", "--package", str(package), "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        address, rest = process.stdout.readline().split(" ", 1)
+        assert rest == "is the page; Ctrl-C ends it\n"
+        server = Server(process, int(address.rpartition(":")[2]))
+        wait_for(server)
+        in_use = subprocess.run(
+            [*command[:-1], str(server.port)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert in_use.stderr.startswith(f"error: --host 127.0.0.1 --port {server.port}: Address already in use")
+        assert len(in_use.stderr.splitlines()) == 1
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 0
 
 
 def test_threads_that_wait_leave_the_cores_to_others(package, monkeypatch):

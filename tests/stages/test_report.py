@@ -184,6 +184,21 @@ def test_every_stages_figures_make_a_sound_page(arena: Arena) -> None:
     assert "40 × 40 pixels" in text  # of the arena's parameters
 
 
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (3, "`python -m benchmarks.held_out --classes NAME …` trains without"),
+        (2, "With two classes none can be left out"),
+    ],
+)
+def test_classes_that_it_never_saw_are_said_to_be_not_measured(arena: Arena, count: int, words: str) -> None:
+    figures = METRICS["evaluate"]["per_class"]["cat"]
+    evaluate = {**METRICS["evaluate"], "per_class": dict.fromkeys(["cat", "dog", "ox"][:count], figures)}
+    unknown = json.loads(arena.file("metrics/unknown.json").read_text())
+    write_report(arena, f"kin{count}", {**METRICS, "evaluate": evaluate, "unknown": unknown}, TABLES)
+    assert words in markdown_of(arena, f"kin{count}/r")
+
+
 @pytest.mark.parametrize("name", ["<b>", "a|b", "fire truck", "$5 #new", "*_x_*", "[a](b)", "鳥", 'say "hi"', "a & b"])
 def test_a_class_name_is_text_whatever_it_holds(arena: Arena, name: str) -> None:
     per_class = {name: METRICS["evaluate"]["per_class"]["cat"], "dog": METRICS["evaluate"]["per_class"]["dog"]}

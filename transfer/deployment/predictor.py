@@ -113,11 +113,12 @@ def torch_network(path: Path, mirror: bool, shift_fraction: float) -> Network:
     return run
 
 
-def load_predictor(folder: Path, network: str | None = None) -> Predictor:
+def load_predictor(folder: Path | str, network: str | None = None) -> Predictor:
     """A package's predictor; `network` is the file in it to run, by default the exact ONNX one, or else the weights.
 
     Raises DataError or WeightsError if a file is missing or damaged.
     """
+    folder = Path(folder)
     package = read_package(folder)
     name = network or next((name for name in (ONNX, WEIGHTS, INT8) if (folder / name).exists()), ONNX)
     path = folder / name

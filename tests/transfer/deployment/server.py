@@ -99,7 +99,7 @@ def _brightness(work: int) -> onnx.ModelProto:
 class Server:
     """A running server: its process, its log of answers, and requests to it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[Any], port: int) -> None:
         self.process, self.port = process, port
 
     def ask(self, path: str, body: bytes | None = None, kind: str = "image/png") -> tuple[int, Any]:
