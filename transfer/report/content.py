@@ -175,7 +175,7 @@ def origins(evidence: Evidence, model_sha256: str) -> Rows:
     found = {
         "model file (SHA-256)": model_sha256,
         "archive asked for (SHA-256)": evidence.parameter("download", "sha256"),
-        "the images are CIFAR-10's own": evidence.figure("download", "official_pixels"),
+        "the images are CIFAR-10's own": evidence.figure("download", "official_pixels") or None,
         "pretrained weights (SHA-256)": evidence.figure("backbone", "sha256"),
         "the weights are the published ones": evidence.figure("backbone", "published"),
         **{

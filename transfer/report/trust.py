@@ -119,7 +119,7 @@ def doubtful_labels(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         f"{plural(figures['suspected'], 'test image has', 'test images have')} a label that looks wrong.",
         "The model is sure of another class than the label. Some of these are errors of the data, many its own.",
-        "Look at them before more is asked of the model; the test labels themselves stay as published.",
+        "Look at them before more is asked of the model; the test labels themselves stay as they came.",
         (),
         f"evaluate: {figures['suspected']} of {plural(evidence.images('test'), 'test image')} suspected",
     )
@@ -132,7 +132,7 @@ def inputs_unconfirmed(evidence: Evidence) -> Iterator[Finding]:
     claimed = evidence.figure("download", "kind") == "a CIFAR binary archive"
     if (
         claimed
-        and CIFAR_10.issuperset(evidence.figure("evaluate", "per_class") or ())
+        and set(evidence.figure("evaluate", "per_class") or ()) == CIFAR_10
         and evidence.figure("download", "official_pixels") is False
     ):
         yield Finding(

@@ -87,7 +87,7 @@ def read_archive(path: Path, labels: str = "fine") -> Archive:
         batches, listed, test, label_bytes = _batches(path, members), CLASSES, TEST, 1
     for name in [listed, *batches, test]:
         if name not in members:
-            raise ArchiveError(f"{path}: {name} is missing; fetch the binary version of the archive again")
+            raise ArchiveError(f"{path}: {name} is missing; the archive is not whole, or no binary version")
     classes = _class_names(path, listed, members[listed])
     column = 1 if label_bytes == 2 and labels == "fine" else 0
     parts = {

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.transfer.report.healthy_run import METRICS, TABLES, changed, curve, healthy, scores
+from tests.transfer.report.healthy_run import METRICS, NOT_OFFICIAL, TABLES, TEN, changed, curve, healthy, scores
 from transfer.report.evidence import Evidence, leaves
 from transfer.report.finding import FEWEST_IMAGES, LESS, MORE, Finding, commands
 from transfer.report.findings import ALWAYS, WITH_ENOUGH_IMAGES, diagnose
@@ -70,7 +70,7 @@ CASES: list[tuple[str, tuple, list[str], tuple]] = [
         ["wherever a figure is quoted"],
         ({"backbone.published": True},),
     ),
-    ("inputs_unconfirmed", ({"download.official_pixels": False},), ["no published figure"], ({},)),
+    ("inputs_unconfirmed", ({**NOT_OFFICIAL, **TEN},), ["no published figure"], (NOT_OFFICIAL,)),  # own cats and trucks
     (  # 2,000 images each: half the interval is about 0.019
         "validation_misleads",
         ({"evaluate.accuracy_single_view": 0.88},),
