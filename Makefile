@@ -1,13 +1,14 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-# Where uv puts the packages; .venv may be a link.
-VENV := $(abspath $(or $(UV_PROJECT_ENVIRONMENT),.venv))
-export PATH := $(VENV)/bin:$(PATH)
+# Where uv puts the packages; .venv may be a link, and any path have spaces, which make takes for ends of names.
+VENV := $(or $(UV_PROJECT_ENVIRONMENT),.venv)
+INSTALLED := $(subst $() ,\ ,$(VENV))/installed
+export PATH := $(if $(filter /%,$(VENV)),,$(CURDIR)/)$(VENV)/bin:$(PATH)
 
 # Python 3.11 or newer with venv; `make demo PYTHON=/path/to/python3.12` names another.
 PYTHON ?= python3
 # The uv on the PATH, or one installed into .uv.
-UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
+UV = "$(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)"
 NAME ?= laptop
 ARGS ?=
 
@@ -18,13 +19,13 @@ help: ## maintain: Show this list
 	@for group in run use judge search maintain; do echo "$$group"; \
 		sed -nE "s/^([a-z-]+):[^#]*## $$group: /\1\t/p" $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'; done
 
-install: $(VENV)/installed ## maintain: Install uv if it is missing and the locked packages, into .venv
+install: $(INSTALLED) ## maintain: Install uv if it is missing and the locked packages, into .venv
 
-$(VENV)/installed: pyproject.toml uv.lock
+$(INSTALLED): pyproject.toml uv.lock
 	@command -v uv >/dev/null || test -x .uv/bin/uv || \
 		{ $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.5,<1'; }
 	$(UV) sync --locked --quiet --compile-bytecode --python $(PYTHON)
-	@touch $@
+	@touch "$@"
 
 demo: install ## run: The whole pipeline on handwritten digits, in demo/, a repository to play with: no GPU, no download
 	python -m commands.demo

@@ -46,7 +46,7 @@ class Runner:
             for key, value in step.get("env", {}).items()
         }
         files = {key: str(self.file(key)) for key in ("GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STEP_SUMMARY")}
-        added = self.file("GITHUB_PATH").read_text(encoding="utf-8").split()
+        added = self.file("GITHUB_PATH").read_text(encoding="utf-8").splitlines()
         path = ":".join([*reversed(added), self.environment["PATH"]])
         return subprocess.run(
             ["bash", "-e", "-c", step["run"]],  # GitHub's shell, where none is named

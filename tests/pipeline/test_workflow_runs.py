@@ -1,4 +1,7 @@
-"""The shell steps of the workflows, run against a git remote, a DVC remote and a `gh` of the test's own."""
+"""The shell steps of the workflows, run against a git remote, a DVC remote and a `gh` of the test's own.
+
+The project lies at the top of its repository, and in a folder of it.
+"""
 
 import shutil
 import subprocess
@@ -56,25 +59,32 @@ cp "$9" "{folder}/$3"
 """
 
 
+@pytest.fixture(params=[".", "models/one project"], ids=["root", "sub-directory"])
+def folder(request: pytest.FixtureRequest) -> str:
+    """Where the project is in its repository, and so each job's `working-directory`."""
+    return request.param
+
+
 @pytest.fixture
-def remotes(tmp_path: Path) -> Path:
+def remotes(tmp_path: Path, folder: str) -> Path:
     """A folder with the bare repository origin.git: a trained main and a branch that changed a parameter only.
 
     The pipeline has three quick stages; commands, Makefile and library are this repository's. `comments` is for `gh`.
     """
-    workspace = tmp_path / "workspace"
+    top = tmp_path / "workspace"
+    workspace = top / folder
     for name in ("commands", "transfer", "experiments"):
         shutil.copytree(ROOT / name, workspace / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "pyproject.toml", "uv.lock"):
         shutil.copy2(ROOT / name, workspace / name)
     for name, text in FILES.items():
         (workspace / name).write_text(text, encoding="utf-8")
-    git(workspace, "init", "--quiet", "--initial-branch=main")
-    command(workspace, "dvc", "init", "--quiet")
+    git(top, "init", "--quiet", "--initial-branch=main")
+    command(workspace, "dvc", "init", "--quiet", *([] if folder == "." else ["--subdir"]))
     commit(workspace, "The pipeline, not yet run")
     command(workspace, "dvc", "repro", "--quiet")
     commit(workspace, "The pipeline, run")
-    git(tmp_path, "clone", "--quiet", "--bare", str(workspace), "origin.git")
+    git(tmp_path, "clone", "--quiet", "--bare", str(top), "origin.git")
     git(workspace, "remote", "add", "origin", str(tmp_path / "origin.git"))
     git(workspace, "checkout", "--quiet", "-b", "idea")
     set_parameter(workspace, "evaluate.minimum_macro_f1", 0.0)
@@ -88,15 +98,15 @@ def remotes(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def check_out(remotes: Path, name: str, commit: str) -> Path:
-    """What actions/checkout leaves with fetch-depth: 0."""
+def check_out(remotes: Path, name: str, commit: str, folder: str) -> Path:
+    """The project's folder in what actions/checkout leaves with fetch-depth: 0."""
     clone = remotes / name
     if not clone.exists():
         git(remotes, "clone", "--quiet", "origin.git", name)
     git(clone, "fetch", "--quiet", "origin")
     git(clone, "checkout", "--quiet", "--force", "--detach", commit)
-    mark_installed(clone)
-    return clone
+    mark_installed(clone / folder)
+    return clone / folder
 
 
 def runner_of(clone: Path, remotes: Path, variables: dict[str, str], token: str) -> Runner:
@@ -119,9 +129,9 @@ def runner_of(clone: Path, remotes: Path, variables: dict[str, str], token: str)
     return Runner(clone, values, environment)
 
 
-def judge(remotes: Path, name: str, variables: dict[str, str], token: str) -> tuple[Runner, dict]:
+def judge(remotes: Path, name: str, folder: str, variables: dict[str, str], token: str) -> tuple[Runner, dict]:
     """The report workflow on the head of the pull request, in a new clone: its results by the step's name."""
-    clone = check_out(remotes, name, git(remotes / "origin.git", "rev-parse", "idea").strip())
+    clone = check_out(remotes, name, git(remotes / "origin.git", "rev-parse", "idea").strip(), folder)
     runner = runner_of(clone, remotes, variables, token)
     return runner, {step["name"]: runner.run(REPORT, step["name"]) for step in REPORT["steps"] if "run" in step}
 
@@ -140,11 +150,13 @@ def train(runner: Runner) -> dict[str, Any]:
 
 
 @pytest.mark.series  # four clones, and every step in each
-def test_a_stale_pull_request_is_refused_trained_and_passed(remotes: Path, variables: dict[str, str]) -> None:
+def test_a_stale_pull_request_is_refused_trained_and_passed(
+    remotes: Path, folder: str, variables: dict[str, str]
+) -> None:
     origin = remotes / "origin.git"
     before = git(origin, "rev-parse", "idea").strip()
     # Nobody trained, and nothing was pushed. A fork's token may not comment, and that alone is no failure.
-    runner, results = judge(remotes, "stale", variables, READS_ONLY)
+    runner, results = judge(remotes, "stale", folder, variables, READS_ONLY)
     assert passed(results) == ["Set up", "Report"], results
     assert "stale: evaluate: params.yaml: evaluate.minimum_macro_f1 is 0.0, was 0.65" in (
         results["dvc.lock is what code and parameters give"].stderr
@@ -155,13 +167,14 @@ def test_a_stale_pull_request_is_refused_trained_and_passed(remotes: Path, varia
     assert runner.summary().startswith("# ")
     assert list((remotes / "comments").iterdir()) == []
     # The first training: the DVC remote holds nothing yet, the runner has what the last one left.
-    clone = check_out(remotes, "runner", before)
-    shutil.copytree(remotes / "workspace/.dvc/cache", clone / ".dvc/cache")
+    clone = check_out(remotes, "runner", before, folder)
+    shutil.copytree(remotes / "workspace" / folder / ".dvc/cache", clone / ".dvc/cache")
     (clone / "metrics/of_another_branch.json").write_text("{}", encoding="utf-8")
     results = train(runner_of(clone, remotes, variables, MAY_WRITE))
     assert sorted(stages_run(results["Train"].stdout)) == ["evaluate", "report"]
     after = git(origin, "rev-parse", "idea").strip()
-    changed = git(origin, "diff", "--name-only", before, after).split()
+    paths = git(origin, "diff", "--name-only", before, after).splitlines()
+    changed = [path.removeprefix(f"{folder}/") for path in paths]
     assert {"dvc.lock", "metrics/evaluate.json"} <= set(changed)
     assert [path for path in changed if path != "dvc.lock" and not path.startswith(("metrics/", "report/"))] == []
     assert "metrics/of_another_branch.json" not in changed
@@ -171,12 +184,12 @@ def test_a_stale_pull_request_is_refused_trained_and_passed(remotes: Path, varia
     leaked = b"secret-of-the-push"
     assert [path for path in clone.rglob("*") if path.is_file() and leaked in path.read_bytes()] == []
     # What the commit brought passes, in a clone without data; the comment is written over.
-    runner, results = judge(remotes, "fresh", variables, MAY_WRITE)
+    runner, results = judge(remotes, "fresh", folder, variables, MAY_WRITE)
     assert passed(results) == list(results)
     assert not (runner.clone / "models/model.safetensors").exists()
     assert (remotes / "comments/7").read_text(encoding="utf-8") == runner.summary()
     # A second training has nothing to do, on a machine that is as good as new.
-    clone = check_out(remotes, "second", after)
+    clone = check_out(remotes, "second", after, folder)
     results = train(runner_of(clone, remotes, variables, MAY_WRITE))
     assert stages_run(results["Train"].stdout) == []
     assert "as they were" in results["Commit"].stdout
@@ -184,11 +197,11 @@ def test_a_stale_pull_request_is_refused_trained_and_passed(remotes: Path, varia
 
 
 def test_a_training_without_a_remote_or_on_a_branch_that_moved_ends_in_one_line(
-    remotes: Path, variables: dict[str, str]
+    remotes: Path, folder: str, variables: dict[str, str]
 ) -> None:
     origin = remotes / "origin.git"
     before = git(origin, "rev-parse", "idea").strip()
-    clone = check_out(remotes, "runner", before)
+    clone = check_out(remotes, "runner", before, folder)
     runner = runner_of(clone, remotes, variables, MAY_WRITE)
     runner.values["vars.DVC_REMOTE_URL"] = ""
     done = runner.run(TRAIN, "Set up")
