@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 from torch import nn
-from torchvision.models import ConvNeXt, ResNet, SqueezeNet, SwinTransformer
+from torchvision.models import ConvNeXt, MobileNetV2, ResNet, SqueezeNet, SwinTransformer, VisionTransformer
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.resnet import BasicBlock
 
@@ -134,11 +134,12 @@ def test_the_layers_maps_change_where_the_image_does(architecture: str, name: st
 
 
 SMALL: dict[str, Any] = {"img_size": SIZE_PX, "patch_size": 8, "embed_dim": 48, "num_classes": 0}
-# Where the class token alone is read, as in ViT and DINOv3, such maps are often elsewhere, and are not asked for here.
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "ResNet": lambda: ResNet(BasicBlock, [1, 1, 1, 1], num_classes=48),
     "ConvNeXt": lambda: ConvNeXt([CNBlockConfig(24, 48, 1), CNBlockConfig(48, None, 1)], num_classes=48),
     "Swin": lambda: SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=48),
+    "ViT": lambda: VisionTransformer(SIZE_PX, 8, 1, 3, 48, 96, num_classes=48),
+    "timm ViT": lambda: timm.create_model("vit_tiny_patch16_224", depth=1, num_heads=3, **SMALL),
     "timm DeiT": lambda: timm.create_model("deit_tiny_distilled_patch16_224", depth=1, num_heads=3, **SMALL),
     "timm Swin": lambda: timm.create_model(
         "swin_tiny_patch4_window7_224",
@@ -151,6 +152,23 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "timm NaFlexViT": lambda: timm.create_model("naflexvit_base_patch16_gap", depth=1, num_heads=3, **SMALL),
 }
 MORE: dict[str, Callable[[], nn.Module]] = {
+    "timm DINOv2": lambda: timm.create_model(
+        "vit_small_patch14_dinov2", depth=1, num_heads=3, init_values=1.0, **SMALL
+    ),
+    "timm PiT": lambda: timm.create_model(
+        "pit_ti_224",
+        img_size=SIZE_PX,
+        patch_size=8,
+        stride=4,
+        base_dims=[16, 16],
+        heads=[3, 3],
+        depth=[1, 1],
+        mlp_ratio=2,
+        num_classes=48,
+    ),
+    "MobileNetV2": lambda: MobileNetV2(
+        num_classes=48, inverted_residual_setting=[[1, 16, 1, 1], [6, 24, 1, 2], [6, 32, 1, 2], [6, 64, 1, 2]]
+    ),
     "SqueezeNet": lambda: SqueezeNet("1_1", num_classes=48),
     "timm BEiT": lambda: timm.create_model("beit_base_patch16_224", depth=1, num_heads=3, **SMALL),
     "timm DenseNet": lambda: timm.create_model("densenet121", block_config=(1, 1, 1), growth_rate=16, num_classes=48),
