@@ -9,11 +9,12 @@ from pydantic import Field
 from transfer.devices.launch import run_on_devices
 from transfer.explanation import audit
 from transfer.explanation.cam import Explain
-from transfer.explanation.objects import REJECTED, TAKEN, counterfactuals, find_objects
+from transfer.explanation.objects import REJECTED, TAKEN, counterfactuals, known_objects
 from transfer.explanation.sheet import audit_sheet, first_of_classes, verdict_text
 from transfer.explanation.subject import measure_maps, read_subject
 from transfer.explanation.verdict import maps_verdict, model_verdict
 from transfer.runtime.files import write_json, write_tsv
+from transfer.runtime.kept import fingerprint
 from transfer.runtime.parameters import Group
 
 
@@ -40,7 +41,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
     labels, pixels = subject.labels, subject.pixels
     probabilities = subject.predict(pixels)
     maps = subject.maps(subject.model, np.arange(len(labels)), probabilities.argmax(1))
-    masks, judged = find_objects(pixels, config.min_object_share, config.max_object_share, config.min_mask_agreement)
+    limits = config.min_object_share, config.max_object_share, config.min_mask_agreement
+    masks, judged = known_objects(files.state, fingerprint(config), pixels, *limits)
     taken = np.flatnonzero(judged == TAKEN)
     figures: dict[str, Any] = {
         "images": len(labels),

@@ -23,7 +23,7 @@ from transfer.evaluation.neighbours import Rejection, neighbour_distances, unit
 from transfer.evaluation.scores import share_of, wilson_interval, with_interval
 from transfer.evaluation.unknown import UNKNOWN, UnknownSet, confidence_threshold, separation
 from transfer.network.classifier import load_card
-from transfer.network.program import load_program
+from transfer.network.program import Program, load_program
 from transfer.runtime.files import write_arrays, write_json, write_tsv
 from transfer.runtime.parameters import Group
 from transfer.runtime.progress import Progress
@@ -51,18 +51,29 @@ class Model:
         answering = read_answering(files.predictions)
         self.card, self.batch_size, self.temperature = load_card(files.model), batch_size, answering.temperature
         self.program = load_program(files.model, answering.mirror, answering.shift_fraction).to(best_device())
+        # Features are those of the image as it is: where they are all that is asked for, one view will do.
+        self.one_view = (
+            Program(self.program.model, self.card, mirror=False, shift_fraction=0.0).to(best_device()).eval()
+        )
+
+    def features(self, pixels: np.ndarray, label: str) -> np.ndarray:
+        return self._run(self.one_view, pixels, label)[1]
+
+    def __call__(self, pixels: np.ndarray, label: str) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, features = self._run(self.program, pixels, label)
+        return scale(probabilities, self.temperature), features
 
     @torch.no_grad()
-    def __call__(self, pixels: np.ndarray, label: str) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, program: Program, pixels: np.ndarray, label: str) -> tuple[np.ndarray, np.ndarray]:
         device, probabilities, features = best_device(), [], []
         size = batch_size_for(self.batch_size, pixels.shape[1], device)
         with autocast(device, self.card.precision), fitting_in_memory(size, f"{label} images"):
             for start in Progress(range(0, len(pixels), size), desc=label, unit="batch"):
                 batch = torch.from_numpy(pixels[start : start + size]).to(device)
-                chances, found = self.program(batch)
+                chances, found = program(batch)
                 probabilities.append(chances.double().cpu().numpy())
                 features.append(found.cpu().numpy())
-        return scale(np.concatenate(probabilities), self.temperature), np.concatenate(features)
+        return np.concatenate(probabilities), np.concatenate(features)
 
 
 def choose(model: Model, files: Namespace, parameters: Parameters) -> tuple[Rejection, np.ndarray, dict[str, float]]:
@@ -71,7 +82,7 @@ def choose(model: Model, files: Namespace, parameters: Parameters) -> tuple[Reje
     train, val = open_resized(files.train), open_resized(files.val)
     chosen = some_of(train.labels, config.reference_images, parameters.seed)
     # Half precision, as it is written.
-    reference = unit(model(train.pixels[chosen], "train")[1]).astype(np.float16)
+    reference = unit(model.features(train.pixels[chosen], "train")).astype(np.float16)
     probabilities, features = model(val.pixels, "val")
     distances = neighbour_distances(features, reference.astype(np.float32), config.neighbours)
     confidence, coverage = confidence_threshold(probabilities, val.labels, config.risk)

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.documented import commands_of, missing
+from tests.documented import LEFT_OUT, TRIED, commands_of, commands_of_table, missing
 from transfer.runtime.files import ROOT
 
+# use-the-model.md has tests/commands/test_documented_use.py.
+FIRST_PAGES = ("README.md", "docs/first-hour.md", "docs/own-images.md")
 PAGE = """
 ```console
 $ first --option
 one 1.5
 […]
 done: […] files
-$ second
+$ second    # a note
 ```
 """
 
@@ -44,6 +46,16 @@ def test_readme_shows_what_the_first_hour_has_tried() -> None:
     habits = commands_of(readme[readme.index("## Three habits") : readme.index("## Your own")])
     assert habits
     assert [command for command in habits if command not in tried] == []
+
+
+def test_every_command_of_the_first_pages_is_tried_or_left_out_for_a_reason() -> None:
+    pages = {name: (ROOT / name).read_text(encoding="utf-8") for name in FIRST_PAGES}
+    shown = {
+        line for page in pages.values() for line in (*(one.line for one in commands_of(page)), *commands_of_table(page))
+    }
+    first_hour = {one.line for one in commands_of(pages["docs/first-hour.md"])}
+    assert shown - first_hour - {*TRIED, *LEFT_OUT} == set()
+    assert {*TRIED, *LEFT_OUT} - shown == set()
 
 
 @pytest.mark.parametrize(

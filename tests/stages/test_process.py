@@ -53,3 +53,19 @@ def test_a_home_that_cannot_be_written_to_is_no_hindrance(arena: Arena, usual: d
 
 def test_a_path_may_hold_spaces_and_any_letters(arena: Arena, tmp_path: Path, usual: dict) -> None:
     assert explored(arena, "process/my Käse 猫 (1) 'x' $y", tmp_path) == usual
+
+
+def test_a_stage_starts_without_torchs_compiler_which_is_there_for_whoever_asks() -> None:
+    script = """
+import sys
+import stages.evaluate, stages.robustness, stages.audit
+print([name for name in sys.modules if name.startswith("torch._inductor")])
+import torch, torchvision
+boxes, maps = torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.ones(1, 1, 4, 4)
+from torchvision.ops import roi_align
+print(roi_align(maps, [boxes], 1).item(), roi_align.__globals__["is_compile_supported"]("cpu"))
+from torch._dynamo import utils
+print(utils.__file__.endswith("utils.py"), sys.modules["torch._dynamo.utils"] is utils)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "1.0 True", "True True"]

@@ -172,7 +172,7 @@ def test_every_stages_figures_make_a_sound_page(arena: Arena) -> None:
     read, text = page_of(arena, "full/r"), markdown_of(arena, "full/r")
     ids = [attributes["id"] for _, attributes in read.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    assert len(read.all("svg")) == 5
+    assert len(read.all("svg")) == 6  # the learning curves also as a thumbnail
     assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == [
         *("Learning curves", "Classes and confusion", "Findings", "Calibration", "Robustness"),
         *("What the network looks at", "Clever Hans audit", "The data", "Appendix"),

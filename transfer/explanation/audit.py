@@ -71,26 +71,27 @@ def replacement_curves(
     answer: Callable[[np.ndarray], np.ndarray],
     starts: np.ndarray,
     ends: np.ndarray,
-    maps: np.ndarray,
+    maps: Mapping[str, np.ndarray],
     targets: np.ndarray,
-) -> np.ndarray:
+) -> dict[str, np.ndarray]:
     """Probability (N, STEPS + 1) of each target while pixels of `starts` become those of `ends`, highest map first.
 
-    starts, ends (N, S, S, 3) uint8, maps (N, S, S); equal places of a map go row by row. From a blurred
+    starts, ends (N, S, S, 3) uint8, of each kind maps (N, S, S); equal places of a map go row by row. From a blurred
     image to the image this is insertion, from the image to a grey one deletion (Petsiuk et al. 2018).
     """
-    flat = maps.reshape(len(maps), -1)
-    order = np.argsort(-flat, axis=1, kind="stable")
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(flat.shape[1])[None], axis=1)
-    replaced = ranks.reshape(maps.shape)[:, None, :, :, None] < _cuts(flat.shape[1])
-    mixed = np.where(replaced, ends[:, None], starts[:, None])
-    chances = answer(mixed.reshape(-1, *starts.shape[1:])).reshape(len(maps), STEPS + 1, -1)
-    return chances[np.arange(len(maps)), :, targets]
-
-
-def _cuts(pixels: int) -> np.ndarray:
-    return np.rint(np.linspace(0, pixels, STEPS + 1)).astype(int)[None, :, None, None, None]
+    each = np.arange(len(targets))
+    first, last = (answer(images)[each, targets] for images in (starts, ends))  # the same for all kinds
+    cuts = np.rint(np.linspace(0, starts[0, ..., 0].size, STEPS + 1)).astype(int)[1:-1]
+    curves = {}
+    for name, kind in maps.items():
+        order = np.argsort(-kind.reshape(len(kind), -1), axis=1, kind="stable")
+        ranks = np.empty_like(order)
+        np.put_along_axis(ranks, order, np.arange(order.shape[1])[None], axis=1)
+        replaced = ranks.reshape(kind.shape)[:, None, :, :, None] < cuts[:, None, None, None]
+        mixed = np.where(replaced, ends[:, None], starts[:, None])
+        chances = answer(mixed.reshape(-1, *starts.shape[1:])).reshape(len(kind), STEPS - 1, -1)
+        curves[name] = np.column_stack([first, chances[each, :, targets], last])
+    return curves
 
 
 def faithfulness_curves(
@@ -103,12 +104,11 @@ def faithfulness_curves(
     """Curves (N, STEPS + 1) of insertion and deletion for each kind of maps; `grey` (3,) is the colour of nothing."""
     sigma = BLUR * pixels.shape[1]
     blurred = np.stack([cv2.GaussianBlur(image, (0, 0), sigma) for image in pixels])
-    empty = np.broadcast_to(grey.round().astype(np.uint8), pixels.shape)
-    curves = {}
-    for name, kind in maps.items():
-        curves[f"insertion_{name}"] = replacement_curves(answer, blurred, pixels, kind, targets)
-        curves[f"deletion_{name}"] = replacement_curves(answer, pixels, empty, kind, targets)
-    return curves
+    empty = np.full_like(pixels, grey.round().astype(np.uint8))
+    insertion = replacement_curves(answer, blurred, pixels, maps, targets)
+    deletion = replacement_curves(answer, pixels, empty, maps, targets)
+    ways = {"insertion": insertion, "deletion": deletion}
+    return {f"{way}_{name}": curves[name] for name in maps for way, curves in ways.items()}
 
 
 def area_under(curves: np.ndarray) -> np.ndarray:

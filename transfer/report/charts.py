@@ -62,11 +62,12 @@ def _blank(height_in: float) -> tuple[Figure, Axes]:
 Phases = Mapping[str, Sequence[Mapping[str, str]]]
 
 
-def learning_curves(phases: Phases, measure: str, before: Phases | None = None) -> str:
+def learning_curves(phases: Phases, measure: str, before: Phases | None = None, name: str = "learning") -> str:
     """Training and validation `measure` (accuracy or loss) of each epoch; a line where a later phase begins.
 
     `phases` has for each phase's name its epochs, which count on from one phase to the next; a start that was only
-    validated has no training figure. `before` are those of another run, drawn fainter behind.
+    validated has no training figure. `before` are those of another run, drawn fainter behind. Charts of one page need
+    different names.
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = _blank(3.2)
@@ -81,14 +82,14 @@ def learning_curves(phases: Phases, measure: str, before: Phases | None = None) 
         starts = [int(epochs[0]["epoch"]) - 0.5 for epochs in phases.values()]
         for start in starts[1:]:
             axes.axvline(start, color=TEXT, linewidth=1, linestyle=":")
-        for start, name in zip(starts, phases, strict=True):
-            axes.text(start, 1.02, f" {name}", transform=axes.get_xaxis_transform(), fontsize=8, va="bottom")
+        for start, phase in zip(starts, phases, strict=True):
+            axes.text(start, 1.02, f" {phase}", transform=axes.get_xaxis_transform(), fontsize=8, va="bottom")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if measure == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set(xlabel="epoch", ylabel=measure)
         axes.legend(loc="best")
-        return as_svg(figure, f"learning {measure}")
+        return as_svg(figure, f"{name} {measure}")
 
 
 def confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> str:

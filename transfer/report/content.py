@@ -191,6 +191,7 @@ def drawings(evidence: Evidence) -> dict[str, str]:
     drawn: dict[str, str] = {}
     if phases := {PHASES[phase].split(" (")[0]: evidence.rows(phase) for phase in PHASES if evidence.ran(phase)}:
         drawn |= {measure: charts.learning_curves(phases, measure) for measure in ("accuracy", "loss")}
+        drawn["thumbnail"] = charts.learning_curves(phases, "accuracy", name="thumbnail")
     if evidence.rows("evaluate/confusion"):
         names, counts = confusion_from(evidence)
         if len(names) <= NUMBERED_CLASSES:

@@ -26,6 +26,7 @@ class Medium(Protocol):
 
     def picture(self, name: str, caption: str) -> str: ...
     def charts(self, *drawn: tuple[str, str | None]) -> str: ...
+    def thumbnail(self, caption: str, drawn: str | None) -> str: ...
     def badge(self, verdict: str) -> str: ...
     def mark(self, met: bool) -> str: ...
 
@@ -40,6 +41,9 @@ class AsMarkdown:
         return f"![{as_markdown(caption)}]({self.links[name]})" if name in self.links else ""
 
     def charts(self, *_drawn: tuple[str, str | None]) -> str:
+        return ""
+
+    def thumbnail(self, _caption: str, _drawn: str | None) -> str:
         return ""
 
     def badge(self, verdict: str) -> str:
@@ -64,17 +68,30 @@ class AsPage:
     def charts(self, *drawn: tuple[str, str | None]) -> str:
         figures = [
             f"<figure><figcaption>{escape(caption)}</figcaption>"
-            f'<div role="img" aria-label="{escape(caption)}">{" ".join(svg.split())}</div></figure>'
+            f'<div role="img" aria-label="{escape(caption)}">{_in_line(svg)}</div></figure>'
             for caption, svg in drawn
             if svg
         ]
         return f'<div class="charts">{"".join(figures)}</div>' if figures else ""
+
+    def thumbnail(self, caption: str, drawn: str | None) -> str:
+        """A small chart that leads to the first section; wide screens alone show it."""
+        return (
+            f'<div class="thumb"><a href="#s1" aria-label="{escape(caption)}">{_in_line(drawn)}</a></div>'
+            if drawn
+            else ""
+        )
 
     def badge(self, verdict: str) -> str:
         return f'<span class="badge {verdict.replace(" ", "-")}">{verdict}</span>'
 
     def mark(self, met: bool) -> str:
         return ""  # the page's colour says it
+
+
+def _in_line(svg: str) -> str:
+    """An SVG without the line breaks that would end an HTML block of Markdown."""
+    return " ".join(svg.split())
 
 
 def fill_in(template: Path, content: Mapping[str, Any], medium: Medium | None = None) -> str:
@@ -87,7 +104,11 @@ def fill_in(template: Path, content: Mapping[str, Any], medium: Medium | None = 
         lstrip_blocks=True,
     )
     environment.filters |= {"md": as_markdown, "capitalize_first": lambda text: text[:1].upper() + text[1:]}
-    shows = {} if medium is None else {name: getattr(medium, name) for name in ("picture", "charts", "badge", "mark")}
+    shows = (
+        {}
+        if medium is None
+        else {name: getattr(medium, name) for name in ("picture", "charts", "thumbnail", "badge", "mark")}
+    )
     text = environment.get_template(template.name).render({**content, **shows}).strip()
     return re.sub(r"\n{3,}", "\n\n", text.replace("\n## ", "\n\n## ")) + "\n"
 

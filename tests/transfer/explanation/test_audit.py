@@ -53,7 +53,7 @@ def test_curves_of_a_linear_model_equal_a_slow_reference():
         mean = pixels.mean((1, 2, 3)) / 255
         return np.stack([mean, 1 - mean], axis=1)
 
-    curves = audit.replacement_curves(answer, starts, ends, maps, targets)
+    curves = audit.replacement_curves(answer, starts, ends, {"own": maps}, targets)["own"]
     assert curves.shape == (3, audit.STEPS + 1)
     for i in range(3):
         image = starts[i].copy()

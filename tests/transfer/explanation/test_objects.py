@@ -1,9 +1,12 @@
 """Objects are found where they are, masks that cannot be trusted are rejected, changed parts are the right parts."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from transfer.explanation import objects
 from transfer.explanation.objects import (
     LARGE,
     SMALL,
@@ -17,6 +20,7 @@ from transfer.explanation.objects import (
     draw_partners,
     find_objects,
     judge,
+    known_objects,
     put_into,
     smoothed,
     widened,
@@ -84,6 +88,24 @@ def test_neither_threads_nor_order_change_a_mask():
     for masks, judged in found[1:]:
         np.testing.assert_array_equal(masks, found[0][0])
         np.testing.assert_array_equal(judged, found[0][1])
+
+
+def test_objects_are_looked_for_once_in_the_same_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pixels, cuts = np.stack([photograph(disc(radius=0.2 + 0.05 * i), i) for i in range(2)]), []
+    monkeypatch.setattr(objects, "cut_out", lambda *asked: cuts.append(asked) or cut_out(*asked))
+    first = known_objects(tmp_path, "code", pixels, *LIMITS)
+    assert len(cuts) == 4
+    for masks, judged in (known_objects(tmp_path, "code", pixels, *LIMITS), find_objects(pixels, *LIMITS)):
+        np.testing.assert_array_equal(masks, first[0])
+        np.testing.assert_array_equal(judged, first[1])
+    assert len(cuts) == 8  # find_objects' own
+    known_objects(tmp_path, "code", pixels[::-1], *LIMITS)
+    known_objects(tmp_path, "other code", pixels[::-1], *LIMITS)
+    assert len(cuts) == 16
+    (file,) = (tmp_path / "objects").iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    known_objects(tmp_path, "other code", pixels[::-1], *LIMITS)
+    assert len(cuts) == 20
 
 
 def test_smoothing_equals_a_slow_weighted_mean_of_the_kept_pixels():
