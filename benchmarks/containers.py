@@ -143,9 +143,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--photographs", type=int, default=300, help="(default %(default)s)")
     parser.add_argument("--files", type=int, default=100_000, help="JPEG files of 64 px (default %(default)s)")
     parser.add_argument("--size", type=int, default=64, help="pixels that they are resized to (default %(default)s)")
-    parser.add_argument(
-        "--folder", type=Path, default=FOLDER, help="to make them in (%(default)s)"
-    )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="to make them in (%(default)s)")
     return parser.parse_args()
 
 

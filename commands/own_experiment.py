@@ -5,6 +5,7 @@ first that it finds there, and looks again when it is done; so of those that run
 another's. A stash for each process keeps them apart.
 """
 
+import logging
 import os
 import sys
 
@@ -12,6 +13,13 @@ from dvc import cli
 from dvc.repo import experiments
 from dvc.repo.experiments.refs import TEMP_NAMESPACE
 
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a message says more than that before the first run its outputs are not there yet."""
+    return not str(record.msg).startswith("No file hash info found")
+
+
 if __name__ == "__main__":
+    logging.getLogger("dvc_data.hashfile.checkout").addFilter(_is_news)
     experiments.WORKSPACE_STASH = f"{TEMP_NAMESPACE}/stash-{os.getpid()}"
     sys.exit(cli.main(["--wait-for-lock", "exp", "run", "--temp", *sys.argv[1:]]))

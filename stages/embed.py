@@ -23,6 +23,7 @@ from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_json
 from transfer.runtime.kept import digest, fingerprint, keep, kept
 from transfer.runtime.parameters import Group, SharedGroup
+from transfer.runtime.wording import percent
 
 
 class Embed(Group):
@@ -85,6 +86,10 @@ def main(parameters: Parameters, files: Namespace) -> None:
         "knn": {"accuracy": neighbours.accuracy, "neighbours": neighbours.chosen},
         "linear_probe": {"accuracy": probe.accuracy, "penalty": probe.chosen},
     }
+    print(
+        f"validation accuracy on frozen features: {percent(probe.accuracy)} by a linear probe, "
+        f"{percent(neighbours.accuracy)} by nearest neighbours"
+    )
     write_json(files.metrics, {"val": figures, "features": train.plain.shape[1], "precision": precision})
 
 

@@ -24,6 +24,7 @@ from transfer.runtime.command import run
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_json, write_tsv
 from transfer.runtime.parameters import Group, SharedGroup
+from transfer.runtime.wording import plural
 
 
 class Explore(Group):
@@ -93,6 +94,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     shown = some[spread(len(some), config.interpolation_examples)]
     title = f"Training images enlarged to {size_px} px (their middle), and figures over {len(some):,} of them"
     interpolation_sheet(pictures / "interpolation.png", shown, size_px, measured, original, title)
+    print(f"{plural(len(train.labels), 'training image')} and {len(val.labels):,} for validation described")
 
 
 if __name__ == "__main__":

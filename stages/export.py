@@ -26,6 +26,7 @@ from transfer.runtime.errors import DataError, ExportError
 from transfer.runtime.files import open_arrays, sha256_of, whole, write_json
 from transfer.runtime.parameters import Group
 from transfer.runtime.progress import Progress
+from transfer.runtime.wording import plural
 
 PREDICT = Path(export.__file__).with_name("templates") / "predict.py"
 
@@ -192,6 +193,9 @@ def main(parameters: Parameters, files: Namespace) -> None:
         **figures,
     }
     write_json(files.metrics, metrics)
+    for name, found in figures.items():
+        told = found.get("reason") or f"{plural(found['changed_answers'], 'answer')} of {len(chosen):,} changed"
+        print(f"{name}: {told}")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     for label in np.flatnonzero(counts < config.folds):
         told = f"its training images ({counts[label]}) are fewer than label_errors.folds ({config.folds})"
         print(f"class {split.classes[label]!r} is not judged: {told}")
-    print(f"{len(places)} of {len(split.labels)} training images have a label that looks wrong")
+    print(f"{len(places):,} of {len(split.labels):,} training images have a label that looks wrong")
 
 
 if __name__ == "__main__":

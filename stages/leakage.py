@@ -13,6 +13,7 @@ from transfer.pictures.data import pair_sheet
 from transfer.runtime.command import run
 from transfer.runtime.files import write_arrays, write_json, write_tsv
 from transfer.runtime.parameters import Group
+from transfer.runtime.wording import plural
 
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 # Pictures of the pairs that matter most come first.
@@ -79,6 +80,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
     )
     write_tsv(files.plots / "copies.tsv", rows[:MOST_ROWS], COLUMNS)
     pair_sheet(files.plots / "pictures/copies.png", rows, config.pictures)
+    test_images = plural(int(affected.sum()), "test image")
+    print(f"{plural(len(sizes), 'group')} of copies, with {test_images} in training or validation")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from transfer.network.program import Program, load_program
 from transfer.runtime.files import write_arrays, write_json, write_tsv
 from transfer.runtime.parameters import Group
 from transfer.runtime.progress import Progress
+from transfer.runtime.wording import percent, plural
 
 
 class Unknown(Group):
@@ -141,6 +142,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         **with_interval("unlike", far / len(labels), wilson_interval(far, len(labels))),
         "sets": sets,
     }
+    print(f"{percent(metrics['coverage'])} of {plural(len(labels), 'test image')} answered for sure")
     write_arrays(files.unknown, features=reference, rejection=np.array(rejection.model_dump_json()))
     write_json(files.metrics, metrics)
     columns = ("set", *dict.fromkeys(key for figures in sets.values() for key in figures))
