@@ -116,7 +116,7 @@ def test_every_picture_is_inside_and_has_a_text_in_its_place(arena: Arena) -> No
         assert cv2.PSNR(inside, original) > 25
         assert picture["alt"]
     charts = [attributes for attributes in page_of(arena).all("div") if attributes.get("role") == "img"]
-    assert len(charts) == len(page_of(arena).all("svg")) == 5
+    assert len(charts) == len(page_of(arena).all("svg")) == 6  # the learning curves also as a thumbnail
     assert all(chart["aria-label"] for chart in charts)
 
 

@@ -76,11 +76,10 @@ class AsPage:
 
     def thumbnail(self, caption: str, drawn: str | None) -> str:
         """A small chart that leads to the first section; wide screens alone show it."""
-        return (
-            f'<div class="thumb"><a href="#s1" aria-label="{escape(caption)}">{_in_line(drawn)}</a></div>'
-            if drawn
-            else ""
-        )
+        if not drawn:
+            return ""
+        chart = f'<div role="img" aria-label="{escape(caption)}">{_in_line(drawn)}</div>'
+        return f'<div class="thumb"><a href="#s1">{chart}</a></div>'
 
     def badge(self, verdict: str) -> str:
         return f'<span class="badge {verdict.replace(" ", "-")}">{verdict}</span>'
