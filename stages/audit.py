@@ -51,6 +51,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         "map_px": subject.layer.width,
         "empty_maps": int((~maps.any((1, 2))).sum()),
         "coverage": len(taken) / len(labels),
+        "selection": audit.selection(probabilities.argmax(1) == labels, taken),
         "rejected": {why: int((judged == why).sum()) for why in REJECTED},
     }
     table, versions = {}, {}
@@ -59,7 +60,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         versions = {"original": (pixels[taken], probabilities[taken])}
         versions |= {name: (made, subject.predict(made)) for name, made in changed.items()}
         table = audit.right_answers({name: found for name, (_, found) in versions.items()}, labels[taken])
-        table |= audit.localisation(maps[taken], masks[taken], subject.layer.width, seed)
+        table |= audit.localisation(pixels[taken], maps[taken], masks[taken], subject.layer.width, seed)
         figures |= audit.summarise(table, seed)
     counts = config.faithfulness_images, config.sanity_images
     measured, curves = measure_maps(subject, maps, probabilities, counts, seed)

@@ -21,6 +21,7 @@ from transfer.network.images import Images
 from transfer.network.inference import run_over
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_json
+from transfer.runtime.hand_overs import write_hand_overs
 from transfer.runtime.kept import digest, fingerprint, keep, kept
 from transfer.runtime.parameters import Group, SharedGroup
 from transfer.runtime.wording import percent
@@ -81,6 +82,16 @@ def main(parameters: Parameters, files: Namespace) -> None:
         save_features(path, features)
         keep(state / path.stem, made_by, names[path], [path])
     both = train.plain, train.labels, val.plain, val.labels
+    batch = Images(splits[files.train_features].pixels[:1], embedder.preprocessing, best_device()).plain(slice(None))
+    steps = {
+        "resize → embed, fine_tune": {
+            "train images": splits[files.train_features].pixels,
+            "val images": splits[files.val_features].pixels,
+        },
+        "embed → backbone": {"a train image": batch.cpu().numpy()},
+        "embed → train_head": {"train features": train.plain, "val features": val.plain},
+    }
+    write_hand_overs(files.plots / "hand_overs.tsv", steps)
     neighbours, probe = nearest_neighbours(*both), linear_probe(*both)
     figures = {
         "knn": {"accuracy": neighbours.accuracy, "neighbours": neighbours.chosen},
@@ -98,6 +109,6 @@ if __name__ == "__main__":
         main,
         Parameters,
         inputs=["backbone", "train", "val"],
-        outputs=["train_features", "val_features", "metrics"],
+        outputs=["train_features", "val_features", "metrics", "plots"],
         parallel=True,
     )

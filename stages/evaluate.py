@@ -21,12 +21,13 @@ from transfer.evaluation.calibration import calibration, fit_temperature, scale,
 from transfer.evaluation.duplicates import accuracy_without
 from transfer.evaluation.inputs import read_affected
 from transfer.evaluation.scores import group_gap, score, share_of, verdict
-from transfer.evaluation.tables import write_class_scores, write_confusion, write_hand_overs, write_tables
+from transfer.evaluation.tables import steps_of, write_class_scores, write_confusion, write_tables
 from transfer.network.classifier import load_model
 from transfer.network.images import Images
 from transfer.network.inference import view_probabilities
 from transfer.pictures.evaluation import draw_predictions, write_label_errors
 from transfer.runtime.files import write_arrays, write_json
+from transfer.runtime.hand_overs import write_hand_overs
 from transfer.runtime.parameters import Group
 
 TRAIN_SAMPLE = 1000  # training images whose plain view is scored, to tell how well they were learned
@@ -99,7 +100,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
     write_class_scores(plots / "per_class.tsv", scores)
     size = batch_size_for(config.batch_size, split.pixels.shape[1], best_device())
     batch = Images(split.pixels[:size], card.preprocessing, best_device()).plain(slice(None))
-    write_hand_overs(plots / "hand_overs.tsv", split, batch.cpu().numpy(), views)
+    write_hand_overs(plots / "hand_overs.tsv", steps_of(split, model, batch, views))
     draw_predictions(plots / "pictures", split, probabilities, config.pictures)
     print(verdict(scores, config.minimum_macro_f1))
 

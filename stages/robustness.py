@@ -14,7 +14,7 @@ from transfer.devices.device import best_device
 from transfer.devices.launch import run_on_devices
 from transfer.evaluation.answers import answers
 from transfer.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
-from transfer.evaluation.cues import CUES, accuracy_of, cue_rows, with_cue
+from transfer.evaluation.cues import COLOUR_COLUMNS, CUES, accuracy_of, colour_rows, cue_rows, with_cue
 from transfer.evaluation.scores import wilson_interval
 from transfer.evaluation.turned import taken_for_the_other_group, turned
 from transfer.explanation.flips import FLIP_COLUMNS, flip_rows
@@ -69,11 +69,12 @@ def main(parameters: Parameters, files: Namespace) -> None:
     clean = estimate(unchanged)
     conditions = Progress(list(product(CORRUPTIONS, STRENGTHS)), desc="robustness", unit="corruption")
     found = {(name, how): estimate(right(corrupted(images, name, how, seed))) for name, how in conditions}
-    by_cue = {"unchanged": unchanged, **{name: right(with_cue(images, name, seed)) for name in CUES}}
+    by_cue = {"unchanged": upright, **{name: answer(with_cue(images, name, seed)) for name in CUES}}
     mean = float(np.mean([share for share, _, _ in found.values()]))
     shares = {name: {strength: found[name, strength][0] for strength in STRENGTHS} for name in CORRUPTIONS}
     figures = {"images": count, "clean_accuracy": clean[0], "mean_accuracy": mean, "mean_drop": clean[0] - mean}
-    cues = {name: accuracy_of(own) for name, own in by_cue.items()}
+    right_by_cue = {name: found == labels for name, found in by_cue.items()}
+    cues = {name: accuracy_of(own) for name, own in right_by_cue.items()}
     rigid = known_labels(parameters.groups.rigid, split.classes, "groups.rigid")
     by_turn = {"upright": upright, "turned": answer(map(turned, images))}
     other_group = taken_for_the_other_group(labels, by_turn, rigid)
@@ -81,7 +82,8 @@ def main(parameters: Parameters, files: Namespace) -> None:
     columns: list[str] = ["corruption", "strength", "accuracy", "accuracy_ci_low", "accuracy_ci_high"]
     rows = [dict(zip(columns, (*condition, *estimate), strict=True)) for condition, estimate in found.items()]
     write_tsv(files.plots / "conditions.tsv", rows)
-    write_tsv(files.plots / "cues.tsv", cue_rows(by_cue, labels, split.classes))
+    write_tsv(files.plots / "cues.tsv", cue_rows(right_by_cue, labels, split.classes))
+    write_tsv(files.plots / "colour.tsv", colour_rows(by_cue, labels, split.classes), COLOUR_COLUMNS)
 
     flips = flip_rows(split.images, split.labels, predicted, split.classes, answer, OBJECTS)
     write_tsv(files.plots / "flips.tsv", flips, FLIP_COLUMNS)

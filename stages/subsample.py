@@ -13,9 +13,10 @@ from transfer.data.draw import Sizes, draw_splits
 from transfer.data.splits import Split, save_split
 from transfer.runtime.command import run
 from transfer.runtime.files import write_json
+from transfer.runtime.hand_overs import write_hand_overs
 from transfer.runtime.parameters import Group, SharedGroup
 from transfer.runtime.wording import plural
-from transfer.sources.images import load_images
+from transfer.sources.images import EncodedImages, ImageSet, load_images
 
 
 def _count_or_share(size: float) -> float:
@@ -63,6 +64,14 @@ def describe(split: Split) -> dict:
     }
 
 
+def handed(images: ImageSet) -> dict[str, np.ndarray]:
+    """What a set holds, for a table of hand-overs: of encoded images their bytes and sizes."""
+    pixels = images.images
+    encoded = isinstance(pixels, EncodedImages)
+    what = {"encoded bytes": pixels.data, "heights and widths": images.sizes} if encoded else {"images": pixels}
+    return {**what, "labels": images.labels}
+
+
 def main(parameters: Parameters, files: Namespace) -> None:
     wanted = parameters.subsample
     images, _ = load_images(files.images)
@@ -77,8 +86,11 @@ def main(parameters: Parameters, files: Namespace) -> None:
         )
     for name, split in splits.items():
         save_split(getattr(files, name), split)
+    drawn = {f"{name} {what}": array for name, split in splits.items() for what, array in handed(split).items()}
+    steps = {"download → subsample": handed(images), "subsample → resize": drawn}
+    write_hand_overs(files.plots / "hand_overs.tsv", steps)
     write_json(files.metrics, {name: describe(split) for name, split in splits.items()})
 
 
 if __name__ == "__main__":
-    run(main, Parameters, inputs=["images"], outputs=["train", "val", "test", "metrics"])
+    run(main, Parameters, inputs=["images"], outputs=["train", "val", "test", "metrics", "plots"])

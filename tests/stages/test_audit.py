@@ -52,7 +52,7 @@ def test_figures_checks_and_verdict_agree(arena, scenes):
     assert {"energy_inside", "pointing", "counterfactual", "faithfulness"} <= figures.keys()
     assert figures["model"]["word"] == figures["maps"]["word"] == "undecided"  # of 12 images and 3
     assert "found in 12 images" in figures["model"]["why"]
-    assert list(figures["stability"]) == ["second_class", "mirror", "noise"]
+    assert list(figures["stability"]) == ["second_class", "mirror", "noise", "edges"]
     assert list(figures["sanity"]) == ["head", "layer4", "layer3", "layer2", "layer1", "bn1", "conv1"]
 
 
@@ -92,6 +92,7 @@ def test_the_same_inputs_give_the_same_bytes(arena, scenes):
 def test_without_any_object_found_the_rest_is_measured(arena):
     figures = run_with(arena, min_object_share=0.99, max_object_share=1.0)
     assert figures["coverage"] == 0
+    assert figures["selection"] == {}
     assert figures["rejected"]["small"] == 12
     assert not {"energy_inside", "pointing", "counterfactual"} & figures.keys()
     assert {"faithfulness", "sanity"} <= figures.keys()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.stages.conftest import CLASSES
 from tests.stages.test_evaluate import metrics_of, table_of
 from transfer.data.resize import open_resized
 from transfer.network.classifier import load_model
@@ -23,12 +24,15 @@ def test_plain_training_images_are_scored_by_one_view(arena):
 
 def test_hand_overs_have_the_shapes_types_and_ranges_that_they_should(arena):
     rows = {row["what"]: row for row in table_of(arena, "metrics/evaluate/hand_overs.tsv")}
+    model, _ = load_model(arena.file("models/model.safetensors"), CLASSES)
+    weights = sum(parameter.numel() for parameter in model.parameters())
     found = {what: (row["shape"], row["type"]) for what, row in rows.items()}
     assert found == {
-        "images or thumbnails": ("30 × 32 × 32 × 3", "uint8"),
-        "labels": ("30", "int64"),
-        "images resized": ("30 × 40 × 40 × 3", "uint8"),
-        "a batch as the network gets it": ("16 × 3 × 40 × 40", "float32"),
+        "test images or thumbnails": ("30 × 32 × 32 × 3", "uint8"),
+        "test labels": ("30", "int64"),
+        "test images": ("30 × 40 × 40 × 3", "uint8"),
+        "weights": (str(weights), "float32"),
+        "a batch of test images": ("16 × 3 × 40 × 40", "float32"),
         "probabilities of each view": ("2 × 30 × 3", "float64"),
         "probabilities": ("30 × 3", "float64"),
         "their sums": ("30", "float64"),
@@ -36,7 +40,28 @@ def test_hand_overs_have_the_shapes_types_and_ranges_that_they_should(arena):
     }
     assert {row["finite"] for row in rows.values()} == {"True"}
     assert float(rows["their sums"]["least"]) == pytest.approx(1)
-    assert float(rows["a batch as the network gets it"]["least"]) < 0 < 1 < int(rows["images resized"]["most"]) <= 255
+    assert float(rows["a batch of test images"]["least"]) < 0 < 1 < int(rows["test images"]["most"]) <= 255
+
+
+def test_hand_overs_before_the_test_split_are_told_too(arena):
+    rows = table_of(arena, "metrics/subsample/hand_overs.tsv") + table_of(arena, "metrics/embed/hand_overs.tsv")
+    assert [(row["step"], row["what"], row["shape"], row["type"]) for row in rows] == [
+        ("download → subsample", "images", "120 × 32 × 32 × 3", "uint8"),
+        ("download → subsample", "labels", "120", "int64"),
+        ("subsample → resize", "train images", "45 × 32 × 32 × 3", "uint8"),
+        ("subsample → resize", "train labels", "45", "int64"),
+        ("subsample → resize", "val images", "15 × 32 × 32 × 3", "uint8"),
+        ("subsample → resize", "val labels", "15", "int64"),
+        ("subsample → resize", "test images", "30 × 32 × 32 × 3", "uint8"),
+        ("subsample → resize", "test labels", "30", "int64"),
+        ("resize → embed, fine_tune", "train images", "45 × 40 × 40 × 3", "uint8"),
+        ("resize → embed, fine_tune", "val images", "15 × 40 × 40 × 3", "uint8"),
+        ("embed → backbone", "a train image", "1 × 3 × 40 × 40", "float32"),
+        ("embed → train_head", "train features", "45 × 512", "float32"),
+        ("embed → train_head", "val features", "15 × 512", "float32"),
+    ]
+    assert {row["finite"] for row in rows} == {"True"}
+    assert [(row["least"], row["most"]) for row in rows if row["what"] == "labels"] == [("0", "2")]
 
 
 def test_answers_to_one_view_stand_beside_those_to_all(arena):

@@ -46,7 +46,12 @@ def grow(arena: Arena, tmp_path: Path) -> Grow:
             save_split(tmp_path / f"{name}.npz", split_of_files(own, [row % 2 for row in own]))
             files = Namespace(split=tmp_path / f"{name}.npz", resized=out / name, state=tmp_path / state)
             resize.main(check_parameters(resize.Parameters, parameters), files)
-        made = {"train_features": out / "train.npz", "val_features": out / "val.npz", "metrics": out / "embed.json"}
+        made = {
+            "train_features": out / "train.npz",
+            "val_features": out / "val.npz",
+            "metrics": out / "embed.json",
+            "plots": out / "embed",
+        }
         read = {"train": out / "train", "val": out / "val", "backbone": arena.file("models/backbone.safetensors")}
         embed.main(check_parameters(embed.Parameters, parameters), Namespace(**read, **made, state=tmp_path / state))
         return files_in(out)

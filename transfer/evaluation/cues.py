@@ -11,11 +11,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from transfer.evaluation.scores import share_of
+from transfer.data.classes import CONFIDENCE
+from transfer.evaluation.scores import newcombe_interval, paired_difference, share_of, with_interval
 
 FILTER_SHARE = 1.5 / 32  # standard deviation of the blur that parts low from high frequencies, as a share of the side
 COLOUR_SHARE = 4 / 32  # of the blur that leaves colours and where they are
 PATCHES = 4  # a side
+FEWEST = 30  # images of a class, below which nothing is concluded
+COLOUR_FIGURES = ("grey_cost", "hue_cost", "colour_alone")
+COLOUR_ENDS = (f"{name}{end}" for name in COLOUR_FIGURES for end in ("", "_ci_low", "_ci_high"))
+COLOUR_COLUMNS = ("class", "images", "accuracy", *COLOUR_ENDS, "verdict")
+SMALL = 0.1  # share of a class's images; what certainly matters to fewer is not what the class is known by
 
 
 def grey(image: np.ndarray, _: np.random.Generator) -> np.ndarray:
@@ -87,3 +93,33 @@ def cue_rows(right: Mapping[str, np.ndarray], labels: np.ndarray, classes: Seque
         for label, name in enumerate(classes)
         if (own := labels == label).any()
     ]
+
+
+def colour_rows(
+    predicted: Mapping[str, np.ndarray], labels: np.ndarray, classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Is a class known by its colour? A row for each class, of answers (N,) by cue and `unchanged`.
+
+    grey_cost and hue_cost: accuracy lost without colour, and by the opposite one, paired. colour_alone: share of its
+    images that colour alone has recognised, less the share of other classes' images that are then taken for it.
+    Intervals hold 95 % for all classes together (Bonferroni). Confirmed if grey_cost and colour_alone are above 0,
+    refuted if one of them is below SMALL, each by its whole interval.
+    """
+    confidence = 1 - (1 - CONFIDENCE) / len(classes)
+    rows = []
+    for label, name in enumerate(classes):
+        own = labels == label
+        if not (count := int(own.sum())) or count == len(labels):
+            continue
+        right = {cue: predicted[cue][own] == label for cue in ("unchanged", "grey", "hue_shifted")}
+        grey, hue = (paired_difference(right[cue], right["unchanged"], confidence) for cue in ("grey", "hue_shifted"))
+        hits, taken = (predicted["colour_only"][group] == label for group in (own, ~own))
+        ends = newcombe_interval(int(hits.sum()), count, int(taken.sum()), len(taken), confidence)
+        alone = float(hits.mean() - taken.mean()), *ends
+        decided = grey[1] > 0 < alone[1], grey[2] < SMALL or alone[2] < SMALL
+        word = "undecided" if count < FEWEST or not any(decided) else "confirmed" if decided[0] else "refuted"
+        row = {"class": name, "images": count, "accuracy": float(right["unchanged"].mean()), "verdict": word}
+        for key, (value, low, high) in zip(COLOUR_FIGURES, (grey, hue, alone), strict=True):
+            row |= with_interval(key, value, (low, high))
+        rows.append(row)
+    return rows

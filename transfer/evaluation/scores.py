@@ -21,10 +21,13 @@ def wilson_interval(hits: int, total: int, confidence: float = CONFIDENCE) -> tu
     return float(interval.low), float(interval.high)
 
 
-def newcombe_interval(hits: int, total: int, other_hits: int, other_total: int) -> tuple[float, float]:
-    """95 % interval of the difference of two independent proportions (Newcombe 1998, method 10)."""
+def newcombe_interval(
+    hits: int, total: int, other_hits: int, other_total: int, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Interval of the difference of two independent proportions (Newcombe 1998, method 10)."""
     share, other = hits / total, other_hits / other_total
-    (low, high), (other_low, other_high) = wilson_interval(hits, total), wilson_interval(other_hits, other_total)
+    counts = (hits, total), (other_hits, other_total)
+    (low, high), (other_low, other_high) = (wilson_interval(*each, confidence) for each in counts)
     down, up = np.hypot(share - low, other_high - other), np.hypot(high - share, other - other_low)
     return float(share - other - down), float(share - other + up)
 
@@ -61,8 +64,10 @@ def macro_f1_interval(counts: np.ndarray, seed: int, draws: int = DRAWS) -> tupl
     return max(min(centre - reach, value), 0.0), min(max(centre + reach, value), 1.0)
 
 
-def paired_difference(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:
-    """Share of right answers (N,) bool after, less that before, of the same images, with its 95 % interval.
+def paired_difference(
+    before: np.ndarray, after: np.ndarray, confidence: float = CONFIDENCE
+) -> tuple[float, float, float]:
+    """Share of right answers (N,) bool after, less that before, of the same images, with its interval.
 
     Newcombe's for paired proportions (1998, Statistics in Medicine 17:2635, method 10): Wilson's intervals of both,
     joined with the correlation of the two.
@@ -74,7 +79,9 @@ def paired_difference(before: np.ndarray, after: np.ndarray) -> tuple[float, flo
     together = max(together - total / 2, 0) if together > 0 else together
     correlation = together / math.sqrt(margins) if margins else 0.0
     now, was = (both + fixed) / total, (both + broken) / total
-    (low, high), (was_low, was_high) = (wilson_interval(both + changed, total) for changed in (fixed, broken))
+    (low, high), (was_low, was_high) = (
+        wilson_interval(both + changed, total, confidence) for changed in (fixed, broken)
+    )
 
     def reach(own: float, other: float) -> float:
         return math.sqrt(max(own**2 - 2 * correlation * own * other + other**2, 0))

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from transfer.data.classes import CLUSTER_COLUMNS, cluster_rows, confusion_counts
 from transfer.data.resize import Resized
@@ -45,31 +47,18 @@ def write_class_scores(path: Path, scores: Mapping[str, Any]) -> None:
     write_tsv(path, [{"class": name, **empty, **values} for name, values in scores["per_class"].items()])
 
 
-LOOKED_AT = 1000  # rows of an array whose range is told
-HAND_OVER_COLUMNS = ("what", "shape", "type", "least", "most", "finite")
+def steps_of(split: Resized, model: nn.Module, batch: Tensor, views: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """What becomes of the test images, for `write_hand_overs`: as drawn, resized, as the model gets them, its answers.
 
-
-def hand_over_rows(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Shape, type and range of what one step hands to the next, by name; the range of the first rows of each."""
-    rows = []
-    for name, array in arrays.items():
-        some = np.asarray(array[:LOOKED_AT])
-        shape = " × ".join(map(str, array.shape))
-        about = {"what": name, "shape": shape, "type": str(array.dtype)}
-        rows.append({**about, "least": some.min(), "most": some.max(), "finite": bool(np.isfinite(some).all())})
-    return rows
-
-
-def write_hand_overs(path: Path, split: Resized, batch: np.ndarray, views: np.ndarray) -> None:
-    """What becomes of the test images: as drawn, resized, as the network gets them, and its probabilities."""
-    arrays = {
-        "images or thumbnails": split.images,
-        "labels": split.labels,
-        "images resized": split.pixels,
-        "a batch as the network gets it": batch,
-        "probabilities of each view": views,
-        "probabilities": views.mean(0),
-        "their sums": views.mean(0).sum(1),
-        "predicted classes": views.mean(0).argmax(1),
+    batch are the first images as the model gets them, views (V, N, classes) probabilities.
+    """
+    weights = torch.cat([each.detach().reshape(-1) for each in model.parameters()]).cpu().numpy()
+    images = {"test images or thumbnails": split.images, "test images": split.pixels, "test labels": split.labels}
+    answers = {"probabilities of each view": views, "probabilities": views.mean(0), "their sums": views.mean(0).sum(1)}
+    return {
+        "resize → evaluate": images,
+        "fine_tune → evaluate": {"weights": weights},
+        "evaluate → network": {"a batch of test images": batch.cpu().numpy()},
+        "network → evaluate": answers,
+        "evaluate → unknown, export": {"predicted classes": views.mean(0).argmax(1)},
     }
-    write_tsv(path, hand_over_rows(arrays), HAND_OVER_COLUMNS)

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from transfer.evaluation.scores import newcombe_interval, share_of, with_interval
 from transfer.explanation.objects import BLUR
+from transfer.explanation.plain_maps import centre_map, edge_maps, oracle_maps, random_maps
 from transfer.network.classifier import Classifier
 
-CENTRE = 1 / 4  # standard deviation of the centre prior, as a share of the side
 STEPS = 8  # of insertion and deletion
 DRAWS = 2000  # of the bootstrap
 
@@ -33,34 +34,14 @@ def pointing_hits(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return np.where(flat.any(1), hits, np.nan)
 
 
-def centre_map(size_px: int) -> np.ndarray:
-    """A Gaussian (size_px, size_px) at the centre of the image."""
-    steps = (np.arange(size_px) + 0.5) / size_px - 0.5
-    profile = np.exp(-((steps / CENTRE) ** 2) / 2)
-    return np.outer(profile, profile)
-
-
-def random_maps(count: int, width: int, size_px: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise from 0 to 1 of `width` × `width`, enlarged as maps are: (count, size_px, size_px)."""
-    noise = rng.random((count, width, width), dtype=np.float32)
-    low, high = noise.min((1, 2), keepdims=True), noise.max((1, 2), keepdims=True)
-    return np.stack([cv2.resize(one, (size_px, size_px)) for one in (noise - low) / (high - low)])
-
-
-def oracle_maps(masks: np.ndarray, width: int) -> np.ndarray:
-    """Masks (N, S, S) bool as coarse as maps of `width` × `width` are, enlarged as these: the best there can be."""
-    size_px = masks.shape[1:]
-    coarse = [cv2.resize(mask.astype(np.float32), (width, width), interpolation=cv2.INTER_AREA) for mask in masks]
-    return np.stack([cv2.resize(one, size_px) for one in coarse])
-
-
-def localisation(maps: np.ndarray, masks: np.ndarray, width: int, seed: int) -> Table:
-    """Energy and hits of each map (N, H, W), a centred Gaussian, noise and the mask itself as coarse; columns (N,)."""
+def localisation(pixels: np.ndarray, maps: np.ndarray, masks: np.ndarray, width: int, seed: int) -> Table:
+    """Energy and hits of each map (N, H, W), a centred Gaussian, noise, edges and the mask as coarse; columns (N,)."""
     size_px = maps.shape[-1]
     kinds = {
         "cam": maps,
         "centre": np.broadcast_to(centre_map(size_px), maps.shape),
         "random": random_maps(len(maps), width, size_px, np.random.default_rng(seed)),
+        "edges": edge_maps(pixels, width),
         "oracle": oracle_maps(masks, width),
     }
     energies = {f"energy_{name}": energy_inside(kind, masks) for name, kind in kinds.items()}
@@ -190,7 +171,7 @@ def mean_with_interval(name: str, values: np.ndarray, seed: int, lowest: float =
     return {name: float(values.mean()), f"{name}_ci_low": max(low, lowest), f"{name}_ci_high": min(high, 1.0)}
 
 
-PRIORS = ("centre", "random", "oracle")
+PRIORS = ("centre", "random", "edges", "oracle")
 
 
 def normalised(means: np.ndarray) -> np.ndarray:
@@ -243,16 +224,31 @@ def summarise(table: Table, seed: int) -> dict[str, Any]:
 
 
 def faithfulness(curves: Table, seed: int) -> dict[str, float]:
-    """Areas of the curves, and how far the maps are ahead of random ones and of the centre, with intervals."""
+    """Areas of the curves, and how far the maps are ahead of random ones, the centre and edges, with intervals."""
     areas = {name: area_under(kind) for name, kind in curves.items()}
     figures: dict[str, float] = {"images": len(areas["insertion_cam"])}
     figures |= {name: float(area.mean()) for name, area in areas.items()}
-    for prior, end in (("random", ""), ("centre", "_over_centre")):
+    for prior, end in (("random", ""), ("centre", "_over_centre"), ("edges", "_over_edges")):
         insertion = areas["insertion_cam"] - areas[f"insertion_{prior}"]
         deletion = areas[f"deletion_{prior}"] - areas["deletion_cam"]
         figures |= mean_with_interval(f"insertion_gain{end}", insertion, seed, lowest=-1)
         figures |= mean_with_interval(f"deletion_gain{end}", deletion, seed, lowest=-1)
     return figures
+
+
+def selection(right: np.ndarray, taken: np.ndarray) -> dict[str, float]:
+    """Accuracy of answers (N,) bool on the images `taken` (n,) and on those rejected, and the first less the second.
+
+    Which images have a clear outline is no choice of chance. Empty if either kind has no image.
+    """
+    kept = np.isin(np.arange(len(right)), taken)
+    if kept.all() or not kept.any():
+        return {}
+    own, others = right[kept], right[~kept]
+    ends = newcombe_interval(int(own.sum()), len(own), int(others.sum()), len(others))
+    counts = {"kept": len(own), "rejected": len(others)}
+    shares = share_of("accuracy_kept", own) | share_of("accuracy_rejected", others)
+    return counts | shares | with_interval("kept_minus_rejected", float(own.mean() - others.mean()), ends)
 
 
 def per_class(table: Table, labels: np.ndarray, taken: np.ndarray, classes: Sequence[str], seed: int) -> dict[str, Any]:

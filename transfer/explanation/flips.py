@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from transfer.data.classes import confusion_counts, without_hits
+from transfer.data.classes import CONFIDENCE, confusion_counts, without_hits
 from transfer.evaluation.cues import with_cue
+from transfer.evaluation.scores import newcombe_interval
 from transfer.explanation.objects import TAKEN, blur_background, find_objects
 
 MOST_CONFUSIONS = 12
-MOST_IMAGES = 25  # of a confusion
-FLIP_COLUMNS = ("actual", "predicted", "errors", "tried", "unchanged", "grey", "low_pass", "with_object", "background")
+MOST_IMAGES = 25  # of a confusion, and as many to compare it with
+CHANGES = ("grey", "low_pass", "background")
+COUNTS = ("tried", *CHANGES, "with_object")
+FLIP_COLUMNS = ("actual", "predicted", "errors", *COUNTS, *(f"control_{name}" for name in COUNTS), "flipped_by")
 Answer = Callable[[Iterable[np.ndarray]], np.ndarray]
 
 
@@ -25,25 +28,41 @@ def commonest(labels: np.ndarray, predicted: np.ndarray, classes: int) -> list[t
 def flip_rows(
     images: np.ndarray, labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str], answer: Answer, limits: tuple
 ) -> list[dict[str, Any]]:
-    """A row for each of the commonest errors: how many answers are right after each change.
+    """A row for each of the commonest errors: how many answers are the actual class after each change.
 
-    images (N, H, W, 3) uint8, of which the first MOST_IMAGES of an error are `tried`. `unchanged` are right as they
-    are, where the error was one of several views. The background is blurred, where GrabCut finds an object within
-    `limits` (least and most share, agreement of masks); `with_object` are those. Few flips are no cause.
+    images (N, H, W, 3) uint8, of which the first MOST_IMAGES whose single view is taken for the predicted class too are
+    `tried`. The control are images that are of the predicted class: a change that has these taken for the actual class
+    as well explains no error. Of both, the background is blurred where GrabCut finds an object within `limits` (least
+    and most share, agreement of masks), in `with_object`. `flipped_by` names the changes that turn more errors than
+    controls, by the whole of Newcombe's interval, 95 % for all rows and changes together.
     """
-    rows = []
-    for actual, wrong in commonest(labels, predicted, len(classes)):
-        every = np.flatnonzero((labels == actual) & (predicted == wrong))
-        some = images[every[:MOST_IMAGES]]
-        masks, judged = find_objects(some, *limits)
-        known = np.flatnonzero(judged == TAKEN)
-        changed = {
-            "unchanged": some,
-            "grey": with_cue(some, "grey", 0),
-            "low_pass": with_cue(some, "low_pass", 0),
-            "background": (blur_background(some[i], masks[i]) for i in known),
-        }
-        right = {name: int((answer(pictures) == actual).sum()) for name, pictures in changed.items()}
-        about = {"errors": len(every), "tried": len(some), "with_object": len(known)}
-        rows.append({"actual": classes[actual], "predicted": classes[wrong], **about, **right})
+    rows, kinds = [], commonest(labels, predicted, len(classes))
+    confidence = 1 - (1 - CONFIDENCE) / max(len(kinds) * len(CHANGES), 1)
+    for actual, wrong in kinds:
+        every, alike = (np.flatnonzero((labels == label) & (predicted == wrong)) for label in (actual, wrong))
+        turned, control = (_turned(images[own], (actual, wrong), answer, limits) for own in (every, alike))
+        flipped = []
+        for name in CHANGES:
+            group = "with_object" if name == "background" else "tried"
+            if turned[group] and control[group]:
+                ends = newcombe_interval(turned[name], turned[group], control[name], control[group], confidence)
+                flipped += [name] if ends[0] > 0 else []
+        row = {"actual": classes[actual], "predicted": classes[wrong], "errors": len(every), **turned}
+        rows.append(row | {f"control_{name}": control[name] for name in COUNTS} | {"flipped_by": ", ".join(flipped)})
     return rows
+
+
+def _turned(images: np.ndarray, kind: tuple[int, int], answer: Answer, limits: tuple) -> dict[str, int]:
+    """Of images (N, H, W, 3), those taken for the second class of `kind`, and how many a change turns to the first."""
+    actual, wrong = kind
+    some = images[: 2 * MOST_IMAGES]
+    some = some[answer(some) == wrong][:MOST_IMAGES]
+    masks, judged = find_objects(some, *limits) if len(some) else (some, np.empty(0, str))
+    known = np.flatnonzero(judged == TAKEN)
+    changed = {
+        "grey": with_cue(some, "grey", 0),
+        "low_pass": with_cue(some, "low_pass", 0),
+        "background": (blur_background(some[i], masks[i]) for i in known),
+    }
+    turned = {name: int((answer(pictures) == actual).sum()) for name, pictures in changed.items()}
+    return {"tried": len(some), **turned, "with_object": len(known)}

@@ -143,15 +143,15 @@ def _nothing(axes: Axes) -> None:
 
 def _localisation_chart(axes: Axes, figures: Mapping[str, Any]) -> None:
     axes.set_title("On the object", fontsize=9)
-    kinds = {"cam": BLUE, "centre": GREY, "random": "#d0d7de", "oracle": "#116329"}
+    kinds = {"cam": BLUE, "centre": GREY, "random": "#d0d7de", "edges": ORANGE, "oracle": "#116329"}
     for group, name in enumerate(("energy_inside", "pointing")):
         if name not in figures:
             return _nothing(axes)
         values = figures[name]
         for place, (kind, colour) in enumerate(kinds.items()):
             label = {"cam": "maps", "oracle": "mask itself"}.get(kind, kind) if group == 0 else None
-            axes.bar(group + 0.21 * (place - 1.5), values[kind], 0.19, color=colour, label=label)
-        _interval(axes, group - 0.315, values["cam_ci_low"], values["cam_ci_high"])
+            axes.bar(group + 0.17 * (place - 2), values[kind], 0.15, color=colour, label=label)
+        _interval(axes, group - 0.34, values["cam_ci_low"], values["cam_ci_high"])
     axes.set(xticks=[0, 1], xticklabels=["energy", "hits"], ylim=(0, 1))
     axes.legend(fontsize=6.5, frameon=False, loc="upper left", handlelength=1)
     return None
@@ -186,7 +186,10 @@ def _curves_chart(axes: Axes, curves: Mapping[str, np.ndarray]) -> None:
         return _nothing(axes)
     for name, values in curves.items():
         kind, maps = name.split("_")
-        colour, style = BLUE if kind == "insertion" else ORANGE, {"cam": "-", "random": ":"}.get(maps, "--")
+        colour, style = (
+            BLUE if kind == "insertion" else ORANGE,
+            {"cam": "-", "random": ":", "edges": "-."}.get(maps, "--"),
+        )
         label = f"{kind}, {'maps' if maps == 'cam' else maps}"
         axes.plot(np.linspace(0, 1, values.shape[1]), values.mean(0), style, color=colour, label=label)
     axes.set(ylim=(0, 1.25), yticks=[0, 0.5, 1], xlim=(0, 1), xticks=[0, 0.5, 1])

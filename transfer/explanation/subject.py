@@ -15,6 +15,7 @@ from transfer.devices.device import best_device
 from transfer.devices.precision import Precision
 from transfer.explanation import audit
 from transfer.explanation.cam import Explain, Layer, choose_layer, explain
+from transfer.explanation.plain_maps import centre_map, edge_maps, random_maps
 from transfer.network.backbones import Preprocessing
 from transfer.network.classifier import Classifier, load_model
 from transfer.network.images import Images
@@ -63,7 +64,8 @@ def stability(subject: Subject, few: np.ndarray, maps: np.ndarray, answers: np.n
     """How alike the maps (n, S, S) of the images at `few` are to others that should be like them, or should not.
 
     second_class: the same image explained for the second answer, unlike if maps tell classes apart; mirror and noise:
-    the image mirrored, its map turned back, and with noise that no eye sees. answers (N, classes) are probabilities.
+    the image mirrored, its map turned back, and with noise that no eye sees; edges: those of the image.
+    answers (N, classes) are probabilities.
     """
     first, second = np.argsort(-answers[few], axis=1)[:, :2].T
     pixels, every = subject.pixels[few], np.arange(len(few))
@@ -74,6 +76,7 @@ def stability(subject: Subject, few: np.ndarray, maps: np.ndarray, answers: np.n
         "second_class": subject.maps(subject.model, few, second),
         "mirror": mirrored[:, :, ::-1],
         "noise": replace(subject, pixels=noisy).maps(subject.model, every, first),
+        "edges": edge_maps(pixels, subject.layer.width),
     }
     return {name: audit.likeness(maps, kind, seed) for name, kind in others.items()}
 
@@ -91,11 +94,12 @@ def measure_maps(
     if not known.size:
         return {}, {}
     some, few = (known[some_of(labels[known], count, seed)] for count in counts)
-    noise = audit.random_maps(len(some), subject.layer.width, size_px, np.random.default_rng(seed))
-    centre = np.broadcast_to(audit.centre_map(size_px), noise.shape)
+    pixels, width = subject.pixels[some], subject.layer.width
+    noise = random_maps(len(some), width, size_px, np.random.default_rng(seed))
+    centre = np.broadcast_to(centre_map(size_px), noise.shape)
     grey = np.float32(255) * np.array(subject.preprocessing.mean, np.float32)
-    compared = {"cam": maps[some], "random": noise, "centre": centre}
-    curves = audit.faithfulness_curves(subject.predict, subject.pixels[some], grey, compared, predicted[some])
+    compared = {"cam": maps[some], "random": noise, "centre": centre, "edges": edge_maps(pixels, width)}
+    curves = audit.faithfulness_curves(subject.predict, pixels, grey, compared, predicted[some])
 
     def explained(network: nn.Module) -> np.ndarray:
         return subject.maps(network, few, predicted[few])

@@ -14,6 +14,9 @@ NAMED = ("airplane", "bird", "ship")  # whose surroundings, sky and water, tempt
 PUBLISHED = {"an ImageNet ResNet-50": 0.073, "one trained on nine classes alone": 0.142}
 
 
+PLAIN = {"centre": "a spot in the middle of the image", "edges": "the image's edges"}  # maps that know no model
+
+
 class Verdict(NamedTuple):
     """A word, and the figures that it rests on."""
 
@@ -73,22 +76,27 @@ def maps_verdict(figures: Mapping[str, Any], max_correlation: float) -> Verdict:
 def faithful(areas: Mapping[str, Any]) -> Verdict:
     """Whether insertion and deletion by the maps beat random maps: both whole intervals above 0, or one below.
 
-    Maps that a spot in the middle of the image beats in both are not confirmed.
+    Maps that a spot in the middle of the image, or the image's edges, beat in both are not confirmed.
     """
     if (count := areas.get("images", 0)) < FEWEST:
         return Verdict("undecided", f"too few images with a map to judge insertion and deletion by: {count}")
-    lows, highs = ([areas[f"{kind}_gain_ci_{end}"] for kind in ("insertion", "deletion")] for end in ("low", "high"))
-    centred = all(areas[f"{kind}_gain_over_centre_ci_high"] < 0 for kind in ("insertion", "deletion"))
-    word: Word = "refuted" if min(highs) < 0 else "confirmed" if min(lows) > 0 and not centred else "undecided"
-    insertion, deletion = (
-        f"{number(areas[f'{kind}_gain'], 3)} ({number(low, 3)} to {number(high, 3)})"
-        for kind, low, high in zip(("insertion", "deletion"), lows, highs, strict=True)
-    )
-    return Verdict(
-        word,
-        f"against random maps insertion gains {insertion} of probability, deletion {deletion}; "
-        f"{'a spot in the middle of the image does better in both; ' if centred else ''}{count} images",
-    )
+    kinds = "insertion_gain", "deletion_gain"
+    better = [what for name, what in PLAIN.items() if all(areas[f"{kind}_over_{name}_ci_high"] < 0 for kind in kinds)]
+    lows, highs = ([areas[f"{kind}_ci_{end}"] for kind in kinds] for end in ("low", "high"))
+    word: Word = "refuted" if min(highs) < 0 else "confirmed" if min(lows) > 0 and not better else "undecided"
+    insertion, deletion = (_gain(areas, kind) for kind in kinds)
+    parts = [f"against random maps insertion gains {insertion} of probability, deletion {deletion}"]
+    parts += [
+        f"against {what} {_gain(areas, f'{kinds[0]}_over_{name}')} and {_gain(areas, f'{kinds[1]}_over_{name}')}"
+        + (", so it does better in both" if what in better else "")
+        for name, what in PLAIN.items()
+    ]
+    return Verdict(word, "; ".join([*parts, f"{count} images"]))
+
+
+def _gain(areas: Mapping[str, Any], name: str) -> str:
+    value, *ends = (number(areas[f"{name}{end}"], 3) for end in ("", "_ci_low", "_ci_high"))
+    return f"{value} ({' to '.join(ends)})"
 
 
 def sane(steps: Mapping[str, Any], max_correlation: float) -> Verdict:

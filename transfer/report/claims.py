@@ -10,7 +10,7 @@ from scipy.stats import chi2
 
 from transfer.evaluation.scores import paired_difference
 from transfer.report.evidence import Evidence, difference_interval, interval, points
-from transfer.report.finding import OVERFITTING_GAP
+from transfer.report.finding import FEWEST_IMAGES, OVERFITTING_GAP
 from transfer.report.gate import training_minus_validation, validation_minus_test
 from transfer.runtime.wording import number, percent, plural
 
@@ -63,7 +63,10 @@ def errors_are_not_random(evidence: Evidence) -> Iterator[Claim]:
     classes, counts = confusion_from(evidence)
     errors = int(counts.sum() - counts.trace())
     cells = len(classes) * (len(classes) - 1)
-    if len(classes) < 3 or errors < ENOUGH_EXPECTED * cells:
+    if len(classes) < 3:
+        yield Claim(claim, "undecided", f"of {len(classes)} classes an error has no choice")
+        return
+    if errors < ENOUGH_EXPECTED * cells:
         yield Claim(claim, "undecided", f"too few errors for {cells} kinds of error: {errors}")
         return
     statistic, freedom, p = errors_chi_square(counts)
@@ -95,9 +98,10 @@ def expected_pairs(evidence: Evidence) -> Iterator[Claim]:
 def deformable_classes_are_harder(evidence: Evidence) -> Iterator[Claim]:
     if groups := evidence.figure("evaluate", "groups"):
         low, high = groups["gap_ci_low"], groups["gap_ci_high"]
+        few = 0 < evidence.images("test") < FEWEST_IMAGES
         yield Claim(
             "Deformable classes are harder than rigid ones.",
-            by_sign(low, high),
+            "undecided" if few else by_sign(low, high),
             f"accuracy on rigid classes {percent(groups['rigid_accuracy'])}, on organic ones "
             f"{percent(groups['organic_accuracy'])}: {points(groups['gap'])} ({interval(low, high)})",
         )

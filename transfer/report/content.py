@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from transfer.evaluation.cues import CUES
 from transfer.report import charts
 from transfer.report.claims import answer_claims, confusion_from, distances
+from transfer.report.cues import flip_table, known_by_colour
 from transfer.report.evidence import (
     ESTIMATES,
     SPLITS,
@@ -35,7 +36,8 @@ VIEWS = {"raw": "as it is", "scaled": "with temperature"}
 ENDS = ("_ci_low", "_ci_high")
 # Columns of class names and the like.
 NAMES = {"class", "classes", "class_a", "class_b", "first", "second", "label", "suggested", "actual", "predicted"}
-NAMES |= {"cue", "one_view", "what", "shape", "type"}
+NAMES |= {"cue", "one_view", "step", "what", "shape", "type"}
+HANDING_OVER = ("subsample", "embed", "evaluate")
 
 Rows = list[list[str]]
 
@@ -138,9 +140,9 @@ def interpolation_table(evidence: Evidence) -> tuple[list[str], Rows]:
 
 
 def map_rows(evidence: Evidence) -> Rows:
-    """Where the heat maps point, against a centred and a random map and the object's own mask."""
+    """Where the heat maps point, against maps that know no model and the object's own mask."""
     audit = evidence.metrics.get("audit", {})
-    kinds = ("cam", "centre", "random", "oracle")
+    kinds = ("cam", "centre", "random", "edges", "oracle")
     what = {"energy_inside": "share of the map inside the object", "pointing": "highest point inside the object"}
     return [
         [text, *(estimate(audit[key], kind, share=True) for kind in kinds), estimate(audit[key], "normalised")]
@@ -252,6 +254,9 @@ def report_content(evidence: Evidence, verdict: Gate, model_sha256: str) -> dict
         "duplicates": duplicate_rows(evidence),
         "corruptions": corruption_table(evidence),
         "cues": {name: cue.leaves for name, cue in CUES.items()},
+        "known_by_colour": known_by_colour(evidence),
+        "flips": flip_table(evidence),
+        "hand_overs": table([row for stage in HANDING_OVER for row in evidence.rows(f"{stage}/hand_overs")]),
         "interpolations": interpolation_table(evidence),
         "maps": map_rows(evidence),
         "origins": origins(evidence, model_sha256),

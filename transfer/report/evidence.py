@@ -27,6 +27,7 @@ SHARES = ("accuracy", "share", "drop", "background_", "foreground_", "energy_ins
 SHARES += ("masks_permuted", "refused", "fpr95")
 # Differences of shares, in percentage points.
 DIFFERENCES = ("background_gap", "object_gap", "object_minus_background", "cut_cost", "mask_gain")
+DIFFERENCES += ("kept_minus_rejected", "grey_cost", "hue_cost", "colour_alone")
 WORDS = {  # of keys that are no words
     "cam": "heat map",
     "auc": "area",

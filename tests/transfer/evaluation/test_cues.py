@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.transfer.evaluation.test_pixels import photographs
-from transfer.evaluation.cues import CUES, accuracy_of, cue_rows, with_cue
+from transfer.evaluation.cues import COLOUR_COLUMNS, CUES, accuracy_of, colour_rows, cue_rows, with_cue
 
 IMAGES = photographs(20)
 
@@ -67,3 +67,48 @@ def test_rows_count_each_class() -> None:
         ("dog", "grey", 1, 1.0),
     ]
     assert accuracy_of(np.array([True, True]))["accuracy_ci_low"] < 1
+
+
+def answers_with(in_grey: int, by_colour: int, taken_for_it: int) -> dict[str, np.ndarray]:
+    """Answers to 100 images of each of two classes, of class 0 so many right in grey, and so on."""
+    first, second = np.zeros(200, int), np.repeat([0, 1], 100)
+    first[in_grey:] = 1
+    colour_only = np.ones(200, int)
+    colour_only[:by_colour] = colour_only[100 : 100 + taken_for_it] = 0
+    return {"unchanged": second, "grey": first, "hue_shifted": first, "colour_only": colour_only}
+
+
+@pytest.mark.parametrize(
+    ("known", "verdict"),
+    [
+        ((60, 80, 10), "confirmed"),
+        ((100, 80, 10), "refuted"),  # it loses nothing without its colour
+        ((60, 0, 0), "refuted"),  # its colour alone tells nothing
+        ((60, 100, 100), "refuted"),  # everything that is blurred is taken for it
+        ((85, 20, 12), "undecided"),
+    ],
+)
+def test_a_class_is_known_by_its_colour_if_that_is_needed_and_enough(known: tuple, verdict: str) -> None:
+    row = colour_rows(answers_with(*known), np.repeat([0, 1], 100), ("frog", "cat"))[0]
+    assert set(row) == set(COLOUR_COLUMNS)
+    assert (row["class"], row["images"], row["accuracy"], row["verdict"]) == ("frog", 100, 1, verdict)
+    assert row["grey_cost"] == row["hue_cost"] == pytest.approx(1 - known[0] / 100)
+    assert row["colour_alone"] == pytest.approx((known[1] - known[2]) / 100)
+    assert row["grey_cost_ci_low"] <= row["grey_cost"] <= row["grey_cost_ci_high"]
+
+
+def test_few_images_of_a_class_decide_nothing() -> None:
+    some = np.r_[:20, 100:200]
+    answers = {name: found[some] for name, found in answers_with(0, 100, 0).items()}
+    assert colour_rows(answers, np.repeat([0, 1], 100)[some], ("frog", "cat"))[0]["verdict"] == "undecided"
+    assert colour_rows(answers_with(60, 80, 10), np.zeros(200, int), ("frog", "cat")) == []  # there is no other class
+
+
+def test_rarely_is_a_class_called_known_by_its_colour_where_nothing_is() -> None:
+    rng, labels, named = np.random.default_rng(0), np.repeat(np.arange(10), 100), tuple("abcdefghij")
+    called = 0
+    for _ in range(40):  # right as often in grey, and by colour alone any answer
+        answers = {cue: np.where(rng.random(1000) < 0.9, labels, (labels + 1) % 10) for cue in ("unchanged", "grey")}
+        answers |= {"hue_shifted": answers["grey"], "colour_only": rng.integers(0, 10, 1000)}
+        called += any(row["verdict"] == "confirmed" for row in colour_rows(answers, labels, named))
+    assert called <= 2

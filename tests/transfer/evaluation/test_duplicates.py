@@ -44,11 +44,13 @@ def test_a_processed_copy_is_found_and_nothing_else(copy: Callable[[np.ndarray],
 
 def test_recall_is_measured_by_kind():
     images = np.concatenate([photographs(), photographs()[:, ::-1], 255 - photographs()])
-    found = recall(images[details(images).astype(float).std((1, 2, 3)) > 10], 3, THRESHOLDS)
+    found, correlations, links = recall(images[details(images).astype(float).std((1, 2, 3)) > 10], 3, THRESHOLDS)
     assert list(found) == list(COPIES)
     assert min(share for kind, share in found.items() if kind != "rescaled by 1/2") > 0.6
-    nothing = recall(images, 3, Thresholds(neighbours=5, min_correlation=1.0, max_shift_px=0))
-    assert nothing["JPEG 50"] == 0
+    nothing, none, _ = recall(images, 3, Thresholds(neighbours=5, min_correlation=1.0, max_shift_px=0))
+    assert (nothing["JPEG 50"], none) == (0, [])
+    assert min(correlations) >= THRESHOLDS.min_correlation
+    assert len(links.first) == len(images[details(images).astype(float).std((1, 2, 3)) > 10])
 
 
 def test_larger_images_are_compared_as_well():

@@ -11,6 +11,7 @@ from sklearn.metrics import auc
 from torch import nn
 
 from transfer.explanation import audit
+from transfer.explanation.plain_maps import centre_map, edge_maps, oracle_maps, random_maps
 from transfer.network.classifier import Classifier
 
 
@@ -27,14 +28,14 @@ def test_energy_and_hits_of_hand_made_maps():
 
 
 def test_the_centre_prior_is_symmetric_and_as_wide_as_it_says():
-    prior = audit.centre_map(96)
+    prior = centre_map(96)
     np.testing.assert_allclose(prior, prior.T)
     np.testing.assert_allclose(prior, prior[::-1, ::-1])
     assert prior[47, 47 + 24] / prior[47, 47] == pytest.approx(np.exp(-0.5), rel=0.03)
 
 
 def test_random_maps_are_as_coarse_as_the_layer():
-    maps = audit.random_maps(50, 6, 96, np.random.default_rng(0))
+    maps = random_maps(50, 6, 96, np.random.default_rng(0))
     assert maps.shape == (50, 96, 96)
     assert maps.min() == 0
     assert maps.max() == 1
@@ -77,13 +78,13 @@ def test_a_faithful_map_is_ahead_in_both_areas():
 
     left = np.zeros((4, 16, 16), np.float32)
     left[:, :, :8] = 1
-    maps = {"cam": left, "random": 1 - left, "centre": 1 - left}
+    maps = {"cam": left, **dict.fromkeys(("random", "centre", "edges"), 1 - left)}
     curves = audit.faithfulness_curves(answer, pixels, np.zeros(3), maps, np.zeros(4, int))
     figures = audit.faithfulness(curves, 0)
     assert figures["insertion_gain"] > 0.03
     assert figures["deletion_cam"] == pytest.approx(0.25, abs=0.01)  # gone with the first half
     assert figures["deletion_random"] == pytest.approx(0.75, abs=0.01)
-    assert figures["deletion_gain"] == pytest.approx(0.5, abs=0.01)
+    assert figures["deletion_gain"] == figures["deletion_gain_over_edges"] == pytest.approx(0.5, abs=0.01)
     ends = figures["deletion_gain_ci_low"], figures["deletion_gain_ci_high"]
     assert ends == pytest.approx((-0.1, 1), abs=0.01)  # four images that are all alike say little
 
@@ -159,7 +160,7 @@ def table_of(images: int, lost_by: str, energy: float = 0.9) -> dict[str, np.nda
     """Answers that are lost in all images if `lost_by` becomes another class's and in none else."""
     table = {"right_original": np.ones(images)}
     table |= {f"right_{name}": np.full(images, float(name != f"{lost_by}_swapped")) for name in CHANGES}
-    for kind, share in (("cam", energy), ("centre", 0.5), ("random", 0.3), ("oracle", 0.95)):
+    for kind, share in (("cam", energy), ("centre", 0.5), ("random", 0.3), ("edges", 0.4), ("oracle", 0.95)):
         table |= {f"energy_{kind}": np.full(images, share), f"hits_{kind}": np.ones(images)}
     return table
 
@@ -212,11 +213,33 @@ def test_maps_of_wrong_answers_are_told_apart():
 def test_the_mask_itself_is_the_best_map_of_its_size():
     masks = np.zeros((2, 12, 12), bool)
     masks[0, 4:8, 4:8] = masks[1, :6, :6] = True
-    coarse = audit.oracle_maps(masks, 3)
+    coarse = oracle_maps(masks, 3)
     assert coarse.shape == (2, 12, 12)
     shares = audit.energy_inside(coarse, masks)
     assert 0.3 < shares[0] < 0.7  # which is what three cells can say
-    assert (audit.energy_inside(audit.oracle_maps(masks, 12), masks) == 1).all()
+    assert (audit.energy_inside(oracle_maps(masks, 12), masks) == 1).all()
+
+
+def test_edges_lie_where_the_image_changes_and_are_as_coarse_as_the_maps():
+    pixels = np.full((2, 24, 24, 3), 90, np.uint8)
+    pixels[0, :, 14:] = 200  # an edge in the third of four columns
+    pixels[1, 9:, :, 2] = 91  # of one level of blue, which no grey shows
+    edges = edge_maps(pixels, 4)
+    assert edges.shape == (2, 24, 24)
+    assert (edges[0].argmax(1) // 6 == 2).all()
+    assert edges[0, :, 0].max() == 0
+    assert (edges[1].argmax(0) // 6 == 1).all()
+
+
+def test_the_effect_of_selection_is_a_difference_of_two_sets_of_images():
+    right = np.array([True] * 60 + [False] * 40 + [True] * 20 + [False] * 80)
+    found = audit.selection(right, np.arange(100))
+    assert (found["kept"], found["rejected"]) == (100, 100)
+    assert (found["accuracy_kept"], found["accuracy_rejected"]) == (0.6, 0.2)
+    assert found["kept_minus_rejected"] == pytest.approx(0.4)
+    ends = found["kept_minus_rejected_ci_low"], found["kept_minus_rejected_ci_high"]
+    assert ends == pytest.approx((0.267, 0.513), abs=0.003)  # Newcombe's
+    assert audit.selection(right, np.arange(200)) == audit.selection(right, np.arange(0)) == {}
 
 
 def test_empty_maps_are_left_out_of_the_shares():

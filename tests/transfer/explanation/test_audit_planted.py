@@ -7,6 +7,7 @@ from torch import nn
 from transfer.explanation import audit
 from transfer.explanation.cam import choose_layer, explain
 from transfer.explanation.objects import TAKEN, counterfactuals, find_objects
+from transfer.explanation.plain_maps import centre_map, edge_maps, random_maps
 from transfer.explanation.verdict import faithful, model_verdict
 from transfer.network.backbones import Preprocessing
 from transfer.network.classifier import Classifier
@@ -72,10 +73,10 @@ def audited(model: Classifier) -> dict:
     assert ((masks & true_masks).sum((1, 2)) / (masks | true_masks).sum((1, 2))).min() > 0.8
     versions = {"original": pixels, **counterfactuals(pixels, masks, labels, 0)}
     table = audit.right_answers({name: answer(made) for name, made in versions.items()}, labels)
-    table |= audit.localisation(maps, masks, layer.width, 0)
-    noise = audit.random_maps(30, layer.width, 64, np.random.default_rng(0))
-    centre = np.broadcast_to(audit.centre_map(64), noise.shape)
-    kinds = {"cam": maps, "random": noise, "centre": centre}
+    table |= audit.localisation(pixels, maps, masks, layer.width, 0)
+    noise = random_maps(30, layer.width, 64, np.random.default_rng(0))
+    centre = np.broadcast_to(centre_map(64), noise.shape)
+    kinds = {"cam": maps, "random": noise, "centre": centre, "edges": edge_maps(pixels, layer.width)}
     curves = audit.faithfulness_curves(answer, pixels, np.full(3, 127.0), kinds, said)
     figures = audit.summarise(table, 0) | {
         "faithfulness": audit.faithfulness(curves, 0),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.transfer.explanation.test_audit import table_of
 from transfer.explanation.audit import summarise
-from transfer.explanation.verdict import FEWEST, maps_verdict, model_verdict, number
+from transfer.explanation.verdict import FEWEST, PLAIN, maps_verdict, model_verdict, number
 
 CLASSES = ("airplane", "bird", "cat", "ship")
 GAP, CORRELATION = 0.142, 0.5
@@ -18,7 +18,9 @@ def figures_of(images: int = 60, lost_by: str = "foreground") -> dict[str, Any]:
     figures["faithfulness"] = {"images": images}
     for kind in ("insertion", "deletion"):
         figures["faithfulness"] |= {f"{kind}_gain": 0.2, f"{kind}_gain_ci_low": 0.1, f"{kind}_gain_ci_high": 0.3}
-        figures["faithfulness"] |= {f"{kind}_gain_over_centre_ci_high": 0.1}
+        for name in PLAIN:
+            ends = {f"{kind}_gain_over_{name}_ci_low": -0.1, f"{kind}_gain_over_{name}_ci_high": 0.1}
+            figures["faithfulness"] |= {f"{kind}_gain_over_{name}": 0.0, **ends}
     figures["sanity"] = {name: correlation(share, images=images) for name, share in (("head", 0.6), ("conv1", 0.1))}
     figures["per_class"] = {name: summarise(table_of(images // 4, lost_by), 0) for name in CLASSES}
     return figures
@@ -87,14 +89,26 @@ def test_few_images_decide_nothing(lost_by: str):
         ({"insertion_gain_ci_low": -0.1}, "undecided"),
         ({"deletion_gain_ci_low": -0.3, "deletion_gain_ci_high": -0.1}, "refuted"),
         ({"insertion_gain_over_centre_ci_high": -0.1}, "confirmed"),
-        # A spot in the middle is better by both.
+        # A spot in the middle, or the edges, are better by both.
         ({f"{kind}_gain_over_centre_ci_high": -0.1 for kind in ("insertion", "deletion")}, "undecided"),
+        ({f"{kind}_gain_over_edges_ci_high": -0.1 for kind in ("insertion", "deletion")}, "undecided"),
     ],
 )
 def test_maps_are_faithful_by_both_curves(change: dict[str, float], word: str):
     figures = figures_of()
     figures["faithfulness"] |= change
     assert maps_verdict(figures, CORRELATION).word == word
+
+
+def test_the_sentence_names_every_map_that_knows_no_model():
+    figures = figures_of()
+    why = maps_verdict(figures, CORRELATION).why
+    assert why.startswith("against random maps insertion gains 0.200 (0.100 to 0.300) of probability, deletion 0.200 (")
+    assert "against the image's edges 0.000 (−0.100 to 0.100) and 0.000 (−0.100 to 0.100); 60 images" in why
+    for kind in ("insertion", "deletion"):
+        figures["faithfulness"][f"{kind}_gain_over_edges_ci_high"] = -0.05
+    why = maps_verdict(figures, CORRELATION).why
+    assert "(−0.100 to −0.050), so it does better in both; 60 images" in why
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from transfer.report.evidence import Evidence, difference_interval, interval, po
 EVEN = {(a, b): 14 for a in CLASSES for b in CLASSES if a != b}
 NOT_PARALLEL = {"fine_tune": curve(4, (0.80, 0.87), (0.92, 0.90), (0.95, 0.91))}
 PAIR = TABLES["evaluate/pairs"][0]
+TWO_CLASSES = [{"actual": "cat", "predicted": "dog"}] * 60 + [{"actual": "dog", "predicted": "dog"}] * 60
 
 
 def verdict_on(words: str, evidence: Evidence) -> str:
@@ -60,6 +61,7 @@ CASES: list[tuple[str, str, tuple]] = [
     ("Deformable", "confirmed", (groups(0.01, 0.05),)),
     ("Deformable", "refuted", (groups(-0.05, -0.01),)),
     ("Deformable", "undecided", (groups(-0.01, 0.05),)),
+    ("Deformable", "undecided", ({**groups(0.01, 0.05), "subsample.test.images": 99},)),
     ("decides by the object", "confirmed", ({},)),
     ("decides by the object", "refuted", ({"audit.model.word": "refuted"},)),
     ("decides by the object", "confirmed", ({"audit.maps.word": "refuted"},)),  # a failed explainer says nothing of it
@@ -92,6 +94,12 @@ CASES: list[tuple[str, str, tuple]] = [
 @pytest.mark.parametrize(("words", "verdict", "change"), CASES)
 def test_a_claim_is_answered_by_its_figures(words: str, verdict: str, change: tuple) -> None:
     assert verdict_on(words, changed(*change)) == verdict
+
+
+def test_of_two_classes_an_error_has_no_choice() -> None:
+    evidence = changed({"evaluate.per_class": {"cat": {}, "dog": {}}}, {"evaluate/confusion": TWO_CLASSES})
+    (claim,) = [claim for claim in answer_claims(evidence) if "not random" in claim.claim]
+    assert (claim.verdict, claim.evidence) == ("undecided", "of 2 classes an error has no choice")
 
 
 def test_claims_without_figures_are_left_out_but_for_the_audit() -> None:
