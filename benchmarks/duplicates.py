@@ -97,5 +97,4 @@ if __name__ == "__main__":
         print(f"{name}: {share:.1%} of {arguments.images} found")
     low, middle = np.quantile(correlations, (0.02, 0.5))
     print(f"correlation of those found: lowest {min(correlations):.3f}, 98 of 100 above {low:.3f}, median {middle:.3f}")
-    groups = links.groups()
-    print(f"among {len(every):,} images {len(links.near)} near pairs, {len(groups)} groups of up to {max(groups, default=0)}")
+    print(f"among {len(every):,} images: {len(links.near)} near pairs, {len(links.groups())} groups")

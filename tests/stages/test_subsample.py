@@ -14,7 +14,7 @@ from transfer.sources.images import load_images
 
 def again(arena: Arena, name: str, seed: int = 0, **changes: object) -> None:
     parameters = {**arena.parameters, "seed": seed, "subsample": {**arena.parameters["subsample"], **changes}}
-    outputs = {option: f"{name}_{option}" for option in ("train", "val", "test", "metrics")}
+    outputs = {option: f"{name}_{option}" for option in ("train", "val", "test", "metrics", "plots")}
     arena.run(subsample, parameters, **{**FILES[subsample], **outputs})
 
 
