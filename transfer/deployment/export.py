@@ -1,6 +1,7 @@
 """The classifier in forms that run without this project, and how far their answers are from its own."""
 
 import io
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -55,7 +56,8 @@ class _told:  # noqa: N801  a context manager
 
 def write_program(path: Path, found: ExportedProgram) -> None:
     packed = io.BytesIO()  # torch's own writer ends the process where a disk is full
-    with _told("torch.export.save"):
+    # It complains of tensors that share their memory, and writes them all the same.
+    with _told("torch.export.save"), warnings.catch_warnings(action="ignore"):
         torch.export.save(found, packed)
     path.write_bytes(packed.getbuffer())
 

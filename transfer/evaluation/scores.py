@@ -10,6 +10,7 @@ from sklearn.metrics import classification_report, log_loss
 
 from transfer.data.classes import CONFIDENCE, confusion_counts
 from transfer.runtime.errors import DataError
+from transfer.runtime.wording import percent
 
 DRAWS = 2000
 CLASS_COLUMNS = tuple(f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_ci_low", "_ci_high"))
@@ -166,8 +167,8 @@ def group_gap(labels: np.ndarray, predicted: np.ndarray, rigid: Sequence[int]) -
 
 def verdict(scores: Mapping[str, Any], minimum: float) -> str:
     """One line: accuracy with its interval, macro F1, and whether the minimum viable accuracy is met."""
+    low, high = (f"{100 * scores[f'accuracy_ci_{end}']:.1f}" for end in ("low", "high"))
     return (
-        f"accuracy {scores['accuracy']:.4f} (95 % interval {scores['accuracy_ci_low']:.4f} to "
-        f"{scores['accuracy_ci_high']:.4f}), macro F1 {scores['macro_f1']:.4f}: "
+        f"accuracy {percent(scores['accuracy'])} (95 % interval {low} to {high}), macro F1 {scores['macro_f1']:.4f}: "
         f"minimum viable accuracy ({minimum}) {'met' if scores['macro_f1'] >= minimum else 'missed'}"
     )
