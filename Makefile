@@ -24,7 +24,7 @@ install: $(INSTALLED) ## maintain: Install uv if it is missing and the locked pa
 $(INSTALLED): pyproject.toml uv.lock
 	@command -v uv >/dev/null || test -x .uv/bin/uv || \
 		{ $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.5,<1'; }
-	$(UV) sync --locked --quiet --compile-bytecode --python $(PYTHON)
+	$(UV) sync --locked --compile-bytecode --python $(PYTHON)
 	@touch "$@"
 
 demo: install ## run: The whole pipeline on handwritten digits, in demo/, a repository to play with: no GPU, no download
