@@ -29,7 +29,7 @@ SPLITS = ("train", "val", "test")
 FOLDER = ROOT / "state" / "bench" / "containers"
 LOOK_EVERY_S = 0.1
 MIB = 1 << 20
-HEAD = "| | images | MB | download, s | again, s | subsample, s | resize, s | peak memory, MiB |\n" + "|---" * 8 + "|"
+HEAD = "||images|MB|download, s|again, s|subsample, s|resize, s|peak MiB|\n" + "|---" * 8 + "|"
 
 
 def pictures_of(archive: Path, count: int) -> Pictures:
@@ -104,7 +104,7 @@ def row(name: str, source: Path, found: dict[str, Any]) -> str:
     files += [path for path in source.parent.glob("images/**/*") if path.is_file() and source.suffix == ".csv"]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     seconds = [f"{found[f'{part}_s']:.1f}" for part in ("download", "again", "subsample", "resize")]
-    return f"| {name} | {found['images']:,} | {megabytes:,.0f} | {' | '.join(seconds)} | {found['peak_mib']:.0f} |"
+    return f"|{name}|{found['images']:,}|{megabytes:,.0f}|{'|'.join(seconds)}|{found['peak_mib']:.0f}|"
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ class Pictures:
         for part, of in (("train", self.train), ("test", self.test)):
             for number, (image, label) in enumerate(zip(of.images, of.labels, strict=True)):
                 pixels = convert(image) if convert else image[..., ::-1]
-                yield part, self.classes[label], f"{number:05}.png", bytes(cv2.imencode(".png", pixels)[1])
+                yield part, self.classes[int(label)], f"{number:05}.png", bytes(cv2.imencode(".png", pixels)[1])
 
 
 def binary_archive(folder: Path, pictures: Pictures) -> Path:
@@ -115,7 +115,7 @@ def photographs(folder: Path, pictures: Pictures, count: int) -> Path:
         large = cv2.resize(pictures.train.images[number, ..., ::-1], (width, height), interpolation=cv2.INTER_CUBIC)
         top, left = rng.integers(0, 99, 2)
         grained = cv2.add(large, noise[top : top + height, left : left + width], dtype=cv2.CV_8U)
-        path = folder / "images" / pictures.classes[pictures.train.labels[number]] / f"{number:04}.jpg"
+        path = folder / "images" / pictures.classes[int(pictures.train.labels[number])] / f"{number:04}.jpg"
         write_file(path, bytes(cv2.imencode(".jpg", grained)[1]))
     return folder / "images"
 
@@ -126,7 +126,7 @@ def small_files(folder: Path, pictures: Pictures, count: int) -> Path:
     for number in range(count):
         image = np.roll(images[number % len(images)], number // len(images), axis=1)[..., ::-1]
         large = cv2.resize(image, (64, 64), interpolation=cv2.INTER_CUBIC)
-        path = folder / "images" / pictures.classes[labels[number % len(images)]] / f"{number:06}.jpg"
+        path = folder / "images" / pictures.classes[int(labels[number % len(images)])] / f"{number:06}.jpg"
         write_file(path, bytes(cv2.imencode(".jpg", large)[1]))
     return folder / "images"
 

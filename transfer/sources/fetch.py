@@ -86,6 +86,22 @@ def expand(address: str) -> list[str]:
     return sorted(found)
 
 
+def below(address: str, ending: str, timeout_s: float) -> list[str]:
+    """The addresses of files with this ending, at any depth, if `address` is a folder elsewhere that fsspec lists."""
+    if urlsplit(address).scheme in ("", "file", "http", "https"):
+        return []
+    import fsspec
+
+    try:
+        filesystem, folder = fsspec.url_to_fs(address, **_patience(address, timeout_s))
+        paths = filesystem.find(folder) if filesystem.isdir(folder) else []
+        return sorted(str(filesystem.unstrip_protocol(path)) for path in paths if path.lower().endswith(ending))
+    except MemoryError:
+        raise
+    except Exception:  # of any backend: fetching the address says why
+        return []
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 

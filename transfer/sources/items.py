@@ -53,7 +53,7 @@ SHOWN_ENDINGS = 5
 Refuse = Callable[[list[tuple[str, str]], int], None]  # (name, reason) of each damaged image, number of all images
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """An image by its name in the source; part is train, val, test or ""; group may be "".
 

@@ -18,7 +18,7 @@ LARGEST_FILE_BYTES = 1 << 30
 NO_FILES = ("__MACOSX",)  # what macOS puts beside the files of a zip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A file by its path within the whole, parts joined by /; `read` may raise OSError or ValueError."""
 

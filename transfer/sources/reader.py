@@ -10,13 +10,14 @@ from pathlib import Path
 from transfer.runtime.errors import ArchiveError, DownloadError
 from transfer.runtime.files import sha256_of
 from transfer.sources.cifar import Archive, is_cifar, read_archive
-from transfer.sources.fetch import expand, fetch, local_path
+from transfer.sources.fetch import below, expand, fetch, local_path
 from transfer.sources.items import Listing
 from transfer.sources.members import files_of, open_members
 from transfer.sources.table import Columns, is_table, list_tables
 from transfer.sources.tars import DAMAGED, BoundedStream, open_tar
 from transfer.sources.tree import is_image, list_tree
 
+PARQUET = ".parquet"
 OTHER_VERSIONS = ("batches.meta", "batches.meta.mat")  # CIFAR-10 for Python and Matlab
 
 
@@ -40,7 +41,7 @@ def open_source(source: Source) -> Iterator[Archive | Listing]:
     """
     address, local = source.address, local_path(source.address)
     folder = local if local is not None and local.is_dir() else None
-    if tables := _tables_at(address, folder):
+    if tables := _tables_at(address, folder) or below(address, PARQUET, source.timeout_s):
         yield _tables(source, tables)
         return
     local = folder or fetch(address, source.state, source.timeout_s)
@@ -60,7 +61,7 @@ def _tables_at(address: str, folder: Path | None) -> list[str]:
     for member in files_of(folder):
         if is_image(member.name):
             return []
-        if member.name.lower().endswith(".parquet"):
+        if member.name.lower().endswith(PARQUET):
             found.append(str(folder / member.name))
     return sorted(found)
 
