@@ -76,19 +76,20 @@ def maps_verdict(figures: Mapping[str, Any], max_correlation: float) -> Verdict:
 def faithful(areas: Mapping[str, Any]) -> Verdict:
     """Whether insertion and deletion by the maps beat random maps: both whole intervals above 0, or one below.
 
-    Maps that a spot in the middle of the image, or the image's edges, beat in both are not confirmed.
+    Maps that are ahead of a spot in the middle of the image, or of the image's edges, in neither are not confirmed:
+    what knows no model does as well.
     """
     if (count := areas.get("images", 0)) < FEWEST:
         return Verdict("undecided", f"too few images with a map to judge insertion and deletion by: {count}")
     kinds = "insertion_gain", "deletion_gain"
-    better = [what for name, what in PLAIN.items() if all(areas[f"{kind}_over_{name}_ci_high"] < 0 for kind in kinds)]
+    equals = [what for name, what in PLAIN.items() if all(areas[f"{kind}_over_{name}_ci_low"] <= 0 for kind in kinds)]
     lows, highs = ([areas[f"{kind}_ci_{end}"] for kind in kinds] for end in ("low", "high"))
-    word: Word = "refuted" if min(highs) < 0 else "confirmed" if min(lows) > 0 and not better else "undecided"
+    word: Word = "refuted" if min(highs) < 0 else "confirmed" if min(lows) > 0 and not equals else "undecided"
     insertion, deletion = (_gain(areas, kind) for kind in kinds)
-    parts = [f"against random maps insertion gains {insertion} of probability, deletion {deletion}"]
+    parts = [f"maps that know no model may do as well: {' and '.join(equals)}"] if equals else []
+    parts += [f"against random maps insertion gains {insertion} of probability, deletion {deletion}"]
     parts += [
         f"against {what} {_gain(areas, f'{kinds[0]}_over_{name}')} and {_gain(areas, f'{kinds[1]}_over_{name}')}"
-        + (", so it does better in both" if what in better else "")
         for name, what in PLAIN.items()
     ]
     return Verdict(word, "; ".join([*parts, f"{count} images"]))
