@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from dvc.utils.serialize import dumps_yaml
 
 from benchmarks.made_sources import CONTAINERS, Pictures, cifar_100_archive, grey_folder, photographs, small_files
+from benchmarks.ours import Pipeline
 from commands.entry_point import exit_with
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import ROOT, sha256_of
@@ -26,6 +26,7 @@ from transfer.runtime.parameters import read_mapping
 from transfer.sources.cifar import LabelledImages, read_archive
 
 SPLITS = ("train", "val", "test")
+RUNS = {"download": "download", "again": "download", "subsample": "subsample"}
 FOLDER = ROOT / "state" / "bench" / "containers"
 LOOK_EVERY_S = 0.1
 MIB = 1 << 20
@@ -78,21 +79,17 @@ def measure(source: Path, size_px: int, place: Path) -> dict[str, Any]:
     params["resize"] = {**params["resize"], "size_px": size_px}
     (place / "params.yaml").write_text(dumps_yaml(params), encoding="utf-8")
 
-    def stage(name: str, **options: str) -> tuple[float, float]:
-        named = [word for key, value in options.items() for word in (f"--{key}", str(place / value))]
-        command = [sys.executable, "-m", f"stages.{name}", "--params", str(place / "params.yaml"), *named]
-        return watched(command, place / "state")
+    pipeline = Pipeline(place, place / "params.yaml")
 
-    fetched = {"images": "images.npz", "damaged": "damaged.tsv", "metrics": "download.json"}
-    runs = {"download": stage("download", **fetched), "again": stage("download", **fetched)}
-    runs["subsample"] = stage(
-        "subsample", images="images.npz", metrics="s.json", **{name: f"{name}.npz" for name in SPLITS}
-    )
-    resized = [stage("resize", split=f"{name}.npz", resized=f"resized/{name}") for name in SPLITS]
+    def stage(name: str) -> tuple[float, float]:
+        return watched(pipeline.command(name), Path(pipeline.paths["state"]))
+
+    runs = {name: stage(stage_name) for name, stage_name in RUNS.items()}
+    resized = [stage(f"resize@{name}") for name in SPLITS]
     runs["resize"] = sum(seconds for seconds, _ in resized), max(memory for _, memory in resized)
-    pixels = [sha256_of(place / "resized" / name / "pixels.npy") for name in SPLITS]
+    pixels = [sha256_of(Path(pipeline.paths["resized"], name, "pixels.npy")) for name in SPLITS]
     return {
-        "images": read_mapping(place / "download.json")["images"],
+        "images": read_mapping(Path(pipeline.paths["metrics"], "download.json"))["images"],
         **{f"{name}_s": seconds for name, (seconds, _) in runs.items()},
         "peak_mib": max(memory for _, memory in runs.values()),
         "pixels": hashlib.sha256("".join(pixels).encode()).hexdigest(),

@@ -29,6 +29,7 @@ LOOK_EVERY_S = 0.02
 PATHS = {  # of dvc.yaml, each of which may be moved
     "state": "state",
     "images": "data/raw/images.npz",
+    "damaged": "data/raw/damaged.tsv",
     "splits": "data/splits",
     "resized": "data/resized",
     "features": "data/features",
