@@ -41,6 +41,7 @@ class FineTune(SharedGroup):
 
 
 class Train(SharedGroup):
+    batch_size: int = Field(ge=2)  # batch norm learns nothing from one image; said here, not when fine_tune begins
     fine_tune: FineTune
 
 
@@ -90,6 +91,12 @@ def pretrained(
     return read_state_dict(local, architecture, size_px), actual
 
 
+def made_for(published: PublishedWeights) -> str:
+    """The images that the weights were made for, in words."""
+    crop = "" if published.crop == 1 else f", the middle {100 * published.crop:.3g} % of an image"
+    return f"weights made for {published.size_px} px, {published.interpolation}{crop}"
+
+
 def main(parameters: Parameters, files: Namespace) -> None:
     config, size_px = parameters.backbone, parameters.resize.size_px
     published = published_weights(config.name, "DEFAULT" if config.weights == RANDOM else config.weights)
@@ -100,6 +107,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
         state, actual = initial_weights(architecture, size_px), None
     else:
         state, actual = pretrained(config, published, size_px, files.state)
+        print(f"{architecture}: {made_for(published)}; here resize.* decides (docs/backbones.md)")
     sized = size_px if is_sized(architecture) else None
     save_backbone(files.weights, Backbone(architecture, state, published.preprocessing, sized))
     known = None
@@ -113,7 +121,7 @@ def main(parameters: Parameters, files: Namespace) -> None:
             "published": known,
             "sha256": actual,
             "parameters": sum(tensor.numel() for tensor in state.values()),
-            # What the weights were made for; images of this project need no crop.
+            # What the weights were made for, beside mean and std, which are applied; resize.* decides about these.
             "made_for": {
                 "size_px": published.size_px,
                 "interpolation": published.interpolation,

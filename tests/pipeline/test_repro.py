@@ -54,7 +54,7 @@ RERUNS = {
     "train.deterministic": (["train_head", "fine_tune"], FROM_HEAD),
     "train.precision": (["embed", "fine_tune"], FROM_EMBED),
     "train.lr": (["fine_tune"], FROM_FINE_TUNE),
-    "train.batch_size": (["fine_tune"], FROM_FINE_TUNE),
+    "train.batch_size": (["backbone", "fine_tune"], ["backbone", *FROM_EMBED]),
     "train.head": (["train_head"], FROM_HEAD),
     "train.fine_tune": (["fine_tune"], FROM_FINE_TUNE),
     "train.fine_tune.small_images.size_px": (["backbone", "fine_tune"], ["backbone", *FROM_EMBED]),

@@ -63,7 +63,7 @@ def test_a_size_that_the_network_cannot_take_is_refused_before_anything_is_fetch
 def test_small_images_that_the_network_cannot_take_are_refused_too(arena):
     changes = settings(arena, name="vit_b_32", url="nowhere.pth")
     changes["resize"] = {"size_px": 64, "interpolation": "area"}
-    changes["train"] = {"fine_tune": {"small_images": {"size_px": 32}}}
+    changes["train"] = {"batch_size": 2, "fine_tune": {"small_images": {"size_px": 32}}}
     complaint = (
         r"train\.fine_tune\.small_images\.size_px = 32: vit_b_32 for images of 64 pixels takes none.*; set null$"
     )
@@ -88,7 +88,14 @@ def test_a_network_whose_heat_maps_would_fail_is_refused_too(arena, name: str, s
         arena.run(backbone, changes, weights="none.safetensors", metrics="none.json")
 
 
-@pytest.mark.parametrize(("stage", "group"), [(train_head, "head"), (fine_tune, None)])
+def test_what_the_weights_were_made_for_is_said_because_resize_decides(arena, capsys):
+    arena.run(backbone, settings(arena), weights="told.safetensors", metrics="told.json")
+    assert "resnet18: weights made for 224 px, bilinear, the middle 87.5 % of an image; here resize.* decides" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(("stage", "group"), [(backbone, None), (train_head, "head"), (fine_tune, None)])
 def test_batches_of_one_which_batch_norm_cannot_learn_from_are_refused_in_one_line(arena, stage, group: str | None):
     changed = copy.deepcopy(arena.parameters)
     (changed["train"][group] if group else changed["train"])["batch_size"] = 1
