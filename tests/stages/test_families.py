@@ -5,6 +5,7 @@ images: what `evaluate` keeps is what the model that was written answers.
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Arena:
 ON_EVERY_PUSH = ("shufflenet_v2_x0_5", "timm/resnet10t")
 
 
-def marked(family: object) -> object:
+def marked(family: Any) -> Any:
     architecture, size_px = getattr(family, "values", family)
     mark = pytest.mark.slow if architecture in ON_EVERY_PUSH else pytest.mark.series
     return pytest.param(architecture, size_px, marks=mark)
