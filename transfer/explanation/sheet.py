@@ -100,12 +100,12 @@ def audit_sheet(
     classes: Sequence[str],
 ) -> None:
     """Draw a row for each example, with the columns of COLUMNS, and charts of an audit's figures and curves."""
-    chart_in, text_in = 2.6, 1.1
+    text = "\n".join(fill(line, 150) for line in verdict_text(figures).splitlines())
+    chart_in, text_in = 2.6, 0.45 + 0.16 * (text.count("\n") + 1)
     width = PANE_IN * len(COLUMNS) + 1.2
     rows_in = 1.22 * max(len(rows), 1) + 0.35
     height = text_in + rows_in + chart_in + 0.9
     figure = plt.figure(figsize=(width, height))
-    text = "\n".join(fill(line, 150) for line in verdict_text(figures).splitlines())
     figure.text(0.3 / width, 1 - 0.12 / height, text, va="top", fontsize=9)
     panes = figure.add_gridspec(
         max(len(rows), 1), len(COLUMNS), left=0.35 / width, right=1 - 0.1 / width,
