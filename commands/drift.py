@@ -39,14 +39,18 @@ class Answered:
 
 
 def read_log(path: Path, classes: Sequence[str]) -> Answered:
-    """What a server wrote; blank lines are nothing. Raises DataError naming a line that it did not write."""
+    """What a server wrote; blank lines are nothing, nor is a last line of which it has written a part.
+
+    Raises DataError naming a line that it did not write.
+    """
     labels, confidence, unlike = [], [], 0
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; `make serve ARGS='--log {path}'` writes it") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+    *whole, last = text.split("\n")
+    for number, line in enumerate([*whole, last], 1):
+        if not line.strip() or (number > 1 and line is last and not _is_json(line)):
             continue
         try:
             answer = json.loads(line)
@@ -60,6 +64,14 @@ def read_log(path: Path, classes: Sequence[str]) -> Answered:
     if not labels:
         raise DataError(f"{path}: no answers in it yet")
     return Answered(np.array(labels), np.array(confidence), unlike, len(labels))
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def read_test(predictions: Path, unknown: Path, package: Package) -> Answered:

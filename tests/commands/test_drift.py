@@ -100,6 +100,16 @@ def test_a_blank_line_is_nothing(files):
     assert drift.read_log(files.log, ("dark", "bright")).images == 20
 
 
+def test_a_line_that_is_being_written_is_nothing_yet_but_one_in_the_middle_is_refused(files):
+    write_log(files.log, confident(files)[:20], unlike=0)
+    whole = files.log.read_text()
+    files.log.write_text(whole[:-20])
+    assert drift.read_log(files.log, ("dark", "bright")).images == 19
+    files.log.write_text(whole[:-20] + "\n" + whole)
+    with pytest.raises(DataError, match="line 20 is no answer of this model"):
+        drift.read_log(files.log, ("dark", "bright"))
+
+
 def test_one_answer_alone_is_no_drift(files):
     write_log(files.log, np.array([0.51]), unlike=0)
     assert drift.read_log(files.log, ("dark", "bright")).images == 1
