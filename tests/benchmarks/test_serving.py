@@ -2,18 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks import load
 from benchmarks.forms import REFERENCE, measure_forms
-from benchmarks.held_out import divided, frozen_distances
-from benchmarks.ours import Pipeline
+from benchmarks.held_out import divided
 from benchmarks.serving import TEXTS
 from tests.stages.conftest import Arena
 from tests.stages.conftest import arena as arena  # a fixture
 from tests.transfer.deployment.server import write_package
-from transfer.data.resize import open_resized
 from transfer.deployment.export import FILES
 from transfer.runtime.errors import DataError, ParameterError
 from transfer.sources.images import load_images
@@ -64,13 +61,3 @@ def test_classes_that_are_held_out_are_in_no_split_and_their_test_images_are_kep
     assert {images.classes[label] for label in held_out.labels} == {"bird"}
     with pytest.raises(ParameterError, match="--classes dolphin: no such class; there are airplane, bird, cat"):
         divided(images, ["dolphin"])
-
-
-def test_training_images_are_near_themselves_in_frozen_features_and_noise_is_not(arena: Arena) -> None:
-    train = np.array(open_resized(arena.file("data/resized/train")).pixels[:8])
-    noise = np.random.default_rng(0).integers(0, 256, train.shape, np.uint8)
-    found = frozen_distances(Pipeline(arena.folder, arena.file("params.yaml")), train, noise, 1)
-    assert list(found) == ["frozen", "whitened"]
-    for known, unknown in found.values():
-        np.testing.assert_allclose(known, 0, atol=1e-3)
-        assert unknown.min() > known.max()
