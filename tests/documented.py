@@ -12,7 +12,7 @@ TRIED = {
         "dvc exp run -S backbone.name=timm/resnet10t -S backbone.weights=random backbone"
     ),
     'make recipe NAME=own-images ARGS="-S download.url=/path/to/photos"': (
-        'make recipe NAME=own-images ARGS="-S download.url=$PWD/inputs/photos subsample"'
+        "make recipe NAME=own-images ARGS=\"-S 'download.url=$PWD/inputs/photos' subsample\""  # a path with spaces
     ),
     "dvc exp apply own-images": "dvc exp apply own-images",
 }
