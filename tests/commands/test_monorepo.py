@@ -25,7 +25,7 @@ def test_the_package_of_a_revision_comes_from_the_cache(
     git(top, "init", "--quiet", "--initial-branch=main")
     command(project, "dvc", "init", "--quiet", *([] if folder == "." else ["--subdir"]))
     (project / PACKAGE / "card.txt").write_text("the first", encoding="utf-8")
-    command(project, "dvc", "add", "--quiet", PACKAGE)
+    command(project, "dvc", "add", "--quiet", str(PACKAGE))
     commit(top, "The first package")
     shutil.rmtree(project / PACKAGE)
     monkeypatch.chdir(project)

@@ -14,6 +14,7 @@ from transfer.network.backbones import load_backbone
 from transfer.network.classifier import build_classifier, load_head, load_model, save_head
 from transfer.network.images import Images
 from transfer.runtime.errors import DataError, ParameterError, TrainingError
+from transfer.training import fine_tuning
 
 OUTPUTS = {"model": "again.safetensors", "metrics": "again.json", "curves": "again.tsv"}
 
@@ -100,16 +101,16 @@ def test_a_rate_that_breaks_training_ends_in_one_line_and_leaves_no_output(arena
 
 
 def test_train_head_and_fine_tune_share_one_parameter_of_their_group(arena):
-    head, tune = (set(stage.Train.model_fields) for stage in (train_head, fine_tune))
+    head, tune = (set(group.model_fields) for group in (train_head.Train, fine_tuning.Train))
     assert head | tune == arena.parameters["train"].keys()
-    assert set(train_head.Train.model_fields) & set(fine_tune.Train.model_fields) == {"deterministic"}
+    assert head & tune == {"deterministic"}
 
 
 def test_a_phase_2_that_never_beats_phase_1_is_not_shipped(arena):
     """At a rate that destroys what was learned, the head on the frozen backbone stays, and the files say so."""
     train = arena.parameters["train"]
-    fine_tuning = {**train["fine_tune"], "keep": "best", "optimizer": "sgd", "schedule": "constant"}
-    parameters = {**arena.parameters, "train": {**train, "lr": 0.5, "fine_tune": fine_tuning}}
+    changed = {**train["fine_tune"], "keep": "best", "optimizer": "sgd", "schedule": "constant"}
+    parameters = {**arena.parameters, "train": {**train, "lr": 0.5, "fine_tune": changed}}
     arena.run(fine_tune, parameters, **{**FILES[fine_tune], **OUTPUTS})
     before = build_classifier(
         load_backbone(arena.file("models/backbone.safetensors")), load_head(arena.file("models/head.safetensors"))

@@ -43,7 +43,7 @@ class AsMarkdown:
     def charts(self, *_drawn: tuple[str, str | None]) -> str:
         return ""
 
-    def thumbnail(self, _caption: str, _drawn: str | None) -> str:
+    def thumbnail(self, caption: str, drawn: str | None) -> str:
         return ""
 
     def badge(self, verdict: str) -> str:
