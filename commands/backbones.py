@@ -79,7 +79,8 @@ def row(folder: Path, parameters: dict[str, Any]) -> list[str]:
     started = time.perf_counter()
     written = {f"{split}_features": folder / f"{split}.npz" for split in ("train", "val")}
     splits = {split: folder / split for split in ("train", "val")}
-    run_stage("embed", folder, backbone=weights, metrics=folder / "embed.json", **splits, **written)
+    told = {"metrics": folder / "embed.json", "plots": folder / "embed"}
+    run_stage("embed", folder, backbone=weights, **told, **splits, **written)
     seconds = time.perf_counter() - started
     figures = json.loads((folder / "embed.json").read_text(encoding="utf-8"))
     backbone = load_backbone(weights)
