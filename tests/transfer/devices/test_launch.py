@@ -114,7 +114,7 @@ def test_ctrl_c_is_the_first_ones_to_answer_and_ends_all(start: Start, tmp_path:
     launcher.send_signal(signal.SIGINT)
     errors = launcher.communicate(timeout=ENDS_WITHIN_S)[1]
     assert (errors, launcher.returncode) == ("error: stage: stopped\n" if ready else "error: stopped\n", 130)
-    assert [process for process in processes if process.is_running()] == []
+    assert psutil.wait_procs(processes, timeout=ENDS_WITHIN_S)[1] == []
 
 
 def working(launcher: subprocess.Popen[str]) -> list[psutil.Process]:
