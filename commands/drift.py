@@ -48,9 +48,9 @@ def read_log(path: Path, classes: Sequence[str]) -> Answered:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; `make serve ARGS='--log {path}'` writes it") from None
-    *whole, last = text.split("\n")
-    for number, line in enumerate([*whole, last], 1):
-        if not line.strip() or (number > 1 and line is last and not _is_json(line)):
+    lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or (1 < number == len(lines) and not _is_json(line)):
             continue
         try:
             answer = json.loads(line)

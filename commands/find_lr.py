@@ -14,7 +14,7 @@ from commands.entry_point import exit_with
 from transfer.runtime.errors import DataError
 from transfer.runtime.parameters import load_parameters, read_mapping
 from transfer.training.fine_tuning import INPUTS, Parameters, prepare
-from transfer.training.lr_range import LrRange, measure_lr_range
+from transfer.training.lr_range import LOWEST, LrRange, measure_lr_range
 
 
 def inputs_of(root: Path) -> Namespace:
@@ -30,11 +30,8 @@ def draw(path: Path, found: LrRange, now: float) -> None:
     path.parent.mkdir(exist_ok=True)
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     axes.plot(found.rates, found.losses)
-    for rate, style, label in (
-        (found.steepest, "C2--", f"steepest fall: {found.steepest:.1e}"),
-        (now, "C1:", f"train.lr: {now:.1e}"),
-    ):
-        axes.axvline(rate, color=style[:2], linestyle=style[2:], label=label)
+    axes.axvline(found.steepest, color="C2", linestyle="--", label=f"steepest fall: {found.steepest:.1e}")
+    axes.axvline(now, color="C1", linestyle=":", label=f"train.lr: {now:.1e}")
     axes.set(xscale="log", xlabel="learning rate of the backbone", ylabel="training loss, smoothed")
     axes.grid(alpha=0.3)
     axes.legend()
@@ -47,7 +44,9 @@ def main(root: Path, steps: int) -> int:
     made, train = prepare(parameters, files), parameters.train
     found = measure_lr_range(made.model, made.task, made.optimizer, train.lr, train.batch_size, steps, parameters.seed)
     if len(found.rates) < 2:
-        raise DataError("the loss diverged at once; train.label_smoothing, augment or the head may be at fault")
+        raise DataError(
+            f"the loss diverged at {LOWEST:g}, the lowest rate tried; train phase 1 anew with a lower train.head.lr"
+        )
     picture = root / "state" / "find-lr.png"
     draw(picture, found, train.lr)
     print(

@@ -125,7 +125,7 @@ def _divide_groups(
     if count == len(pool):
         return pool, pool[:0]
     if numbers.max() < spared:
-        there = plural(int(numbers.max()) + 1, "group", "groups")
+        there = plural(int(numbers.max()) + 1, "group")
         raise DataError(
             f"{parameter}: the {len(pool)} images there are belong to {there}; groups are not divided, "
             f"{('two', 'three')[spared - 1]} or more are needed"

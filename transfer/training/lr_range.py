@@ -8,7 +8,6 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from transfer.devices.processes import spread
 from transfer.runtime.progress import Progress
 from transfer.training.loop import Run
 from transfer.training.optimization import Schedule
@@ -49,7 +48,6 @@ def measure_lr_range(
     run = Run(model, task, Plan(1, batch_size, 0, 0.0, seed), optimizer, Schedule(optimizer, rise))
     model.train()
     task.begin_epoch(1)
-    run.network = spread(model)
     order, size, mean, losses = run.order(), min(batch_size, task.count), 0.0, list[float]()
     for step in Progress(range(steps), desc="find-lr", unit="step"):
         run.step_in_epoch = step % run.steps
