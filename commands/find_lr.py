@@ -33,6 +33,7 @@ def draw(path: Path, found: LrRange, now: float) -> None:
     axes.axvline(found.steepest, color="C2", linestyle="--", label=f"steepest fall: {found.steepest:.1e}")
     axes.axvline(now, color="C1", linestyle=":", label=f"train.lr: {now:.1e}")
     axes.set(xscale="log", xlabel="learning rate of the backbone", ylabel="training loss, smoothed")
+    axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}")  # the project's pictures parse no formulas
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=150)
