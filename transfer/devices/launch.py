@@ -80,7 +80,8 @@ def _launch(count: int) -> int:
     with tempfile.TemporaryDirectory(prefix="transfer-") as folder:
         os.environ |= {FOLDER: folder, PARENT: str(os.getpid())}
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _pass_on)
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                signal.signal(number, _pass_on)
         try:
             elastic_launch(_plan(count, folder), sys.executable)(*sys.orig_argv[1:])
         except ChildFailedError as error:

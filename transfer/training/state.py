@@ -97,14 +97,18 @@ class SavedState:
 
 
 class StopRequest:
-    """Within `with StopRequest() as stop`, SIGINT and SIGTERM set `stop.signal` instead of ending the process."""
+    """Within `with StopRequest() as stop`, SIGINT and SIGTERM set `stop.signal` instead of ending the process.
+
+    What the process was started deaf to, as a script's job in the background is to SIGINT, stays without effect.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def __enter__(self) -> "StopRequest":
         numbers = (signal.SIGINT, signal.SIGTERM) if is_first() else ()
-        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def _note(self, number: int, _frame: Any) -> None:
