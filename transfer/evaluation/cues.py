@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 
 from transfer.data.classes import CONFIDENCE
-from transfer.evaluation.scores import newcombe_interval, paired_difference, share_of, with_interval
+from transfer.evaluation.scores import FEWEST, newcombe_interval, paired_difference, share_of, with_interval
 
 FILTER_SHARE = 1.5 / 32  # standard deviation of the blur that parts low from high frequencies, as a share of the side
 COLOUR_SHARE = 4 / 32  # of the blur that leaves colours and where they are
 PATCHES = 4  # a side
-FEWEST = 30  # images of a class, below which nothing is concluded
 COLOUR_FIGURES = ("grey_cost", "hue_cost", "colour_alone")
 COLOUR_ENDS = (f"{name}{end}" for name in COLOUR_FIGURES for end in ("", "_ci_low", "_ci_high"))
 COLOUR_COLUMNS = ("class", "images", "accuracy", *COLOUR_ENDS, "verdict")

@@ -13,6 +13,7 @@ from transfer.runtime.errors import DataError
 from transfer.runtime.wording import percent
 
 DRAWS = 2000
+FEWEST = 30  # images, below which nothing is concluded from them
 CLASS_COLUMNS = tuple(f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_ci_low", "_ci_high"))
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from transfer.evaluation.scores import FEWEST
 from transfer.runtime.wording import number, plural
 
 Word = Literal["confirmed", "refuted", "undecided"]
 
-FEWEST = 30  # images, below which nothing is concluded
 NAMED = ("airplane", "bird", "ship")  # whose surroundings, sky and water, tempt most
 # The background gap of Xiao et al. 2021, "Noise or Signal": ResNet-50 trained on ImageNet, and on nine
 # classes of it alone (IN-9L).
