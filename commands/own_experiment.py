@@ -20,6 +20,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 if __name__ == "__main__":
-    logging.getLogger("dvc_data.hashfile.checkout").addFilter(_is_news)
+    for module in ("hashfile", "index"):
+        logging.getLogger(f"dvc_data.{module}.checkout").addFilter(_is_news)
     experiments.WORKSPACE_STASH = f"{TEMP_NAMESPACE}/stash-{os.getpid()}"
     sys.exit(cli.main(["--wait-for-lock", "exp", "run", "--temp", *sys.argv[1:]]))

@@ -35,6 +35,7 @@ open("metrics/evaluate/val_confusion.tsv", "w").write("actual\\tpredicted\\n" + 
 open("metrics/fine_tune.json", "w").write(json.dumps({"val": {"accuracy": right / 200}}))
 open("metrics/evaluate.json", "w").write(json.dumps({"accuracy": right / 200, "macro_f1": 0.5, "mva_met": True}))
 open("metrics/subsample.json", "w").write(json.dumps({"val": {"positions_sha256": "abc"}}))
+open("model", "w").write(str(right))
 """
 OUTPUTS = ["evaluate/val_confusion.tsv", "fine_tune.json", "evaluate.json", "subsample.json"]
 
@@ -59,7 +60,13 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "stage.py").write_text(STAGE.replace("RUNS", str(tmp_path / "runs")))
     (folder / "params.yaml").write_text(yaml.safe_dump({"seed": 0, "train": {"lr": 0.1, "optimizer": "adamw"}}))
     metrics = [{f"metrics/{name}": {"cache": False}} for name in OUTPUTS]
-    stage = {"cmd": "python stage.py", "params": ["seed", "train"], "deps": ["stage.py"], "metrics": metrics}
+    stage = {
+        "cmd": "python stage.py",
+        "params": ["seed", "train"],
+        "deps": ["stage.py"],
+        "outs": ["model"],
+        "metrics": metrics,
+    }
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"evaluate": stage}}))
     (folder / ".gitignore").write_text("/state/\n/*.yml\n")
     for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"], ["git", "add", "--all"]):
@@ -112,6 +119,9 @@ def test_an_ablation_ranks_its_ideas_names_the_failed_one_and_goes_on_where_it_w
     assert rows[4] == "| far too high | failed: error: loss is nan at epoch 1; try a lower one | | | | |"
     assert done.returncode == 1
     assert "one-sgd-with-momentum: done" in done.stdout
+    told = (repository / "state/one-sgd-with-momentum.log").read_text()
+    assert "Running stage 'evaluate'" in told
+    assert "WARNING" not in told  # as of outputs that are not there before the first run
     before = runs(repository)
     path = write(repository, {**ABLATION, "ideas": {**ABLATION["ideas"], "far too high": {"train": {"lr": 0.1}}}})
     again = command(repository, "ablate", path)
