@@ -81,7 +81,8 @@ def main(arguments: argparse.Namespace) -> int:
             card = ModelCard(backbone.architecture, shape, split.classes, backbone.preprocessing, *how)
             save_model(folder / "model", model, card)
             files = {"model": folder / "model", "test": run / "data/resized/test"}
-            audit.main(parameters, Namespace(**files, metrics=folder / "audit.json", plots=folder / "plots"))
+            files |= {"metrics": folder / "audit.json", "plots": folder / "plots", "state": folder / "state"}
+            audit.main(parameters, Namespace(**files))
             figures = json.loads((folder / "audit.json").read_text())
         found[name] = {key: figures[key] for key in ("counterfactual", "model", "maps")}
     if arguments.output:

@@ -5,6 +5,7 @@ train a head (the probe) and fine-tune anew, with the run's parameters; one view
 """
 
 import argparse
+import gc
 import tempfile
 from argparse import Namespace
 from dataclasses import replace
@@ -55,7 +56,7 @@ def train(run: Path, folder: Path, parameters: dict[str, Any], way: dict[str, An
     stage(embed, **files, **images, train_features=features["train"], val_features=features["val"], plots=folder)
     files |= {"head": folder / "head", "curves": folder / "curves.tsv"}
     stage(train_head, **files, **features, plots=folder)
-    stage(fine_tune, **files, **images, suspects=run / "data/label_errors.npz", model=folder / "model")
+    stage(fine_tune, **files, **images, suspects=run / "data/label_errors.npz", model=folder / "model", plots=folder)
 
     test, device = open_resized(folder / "test"), best_device()
     precision = resolve_precision(parameters["train"]["precision"], device)
@@ -86,6 +87,7 @@ def measure(run: Path, seed: int) -> dict[str, dict[str, Any]]:
 
 
 def main(run: Path, seeds: list[int], output: Path | None) -> int:
+    gc.enable()  # which the stages turn off until they run as processes of their own
     found = {}
     for seed in seeds:
         found[str(seed)] = measure(run, seed)

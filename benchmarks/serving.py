@@ -71,6 +71,9 @@ TEXTS = {"forms": forms_text, "load": load_text}
 
 def main(arguments: argparse.Namespace) -> int:
     about, before = read_package(arguments.package), os.getloadavg()[0]
+    # Before what takes ten minutes.
+    precision = load_card(arguments.package / WEIGHTS).precision
+    export = json.loads(arguments.export.read_text(encoding="utf-8"))
     found = {name: PARTS[name](arguments) for name in arguments.only}
     place = surroundings(PACKAGES)
     views = (1 + about.mirror) * (3 if about.shift_fraction else 1)
@@ -85,15 +88,16 @@ def main(arguments: argparse.Namespace) -> int:
     result = {
         **place,
         "made_of": arguments.made_of,
-        "model": {**model, "precision": load_card(arguments.package / WEIGHTS).precision},
+        "model": {**model, "precision": precision},
         "load_before": before,
         "repetitions": arguments.repetitions,
-        "export": json.loads(arguments.export.read_text(encoding="utf-8")),
+        "export": export,
         **found,
     }
     if output := RESULT if arguments.page else arguments.output:
         kept = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
-        kept.pop("since", None)  # what has changed since it was measured
+        if "load" in found:
+            kept.pop("since", None)  # what has changed since it was measured
         write_json(output, result := {**kept, **result})
     if arguments.page:
         page = with_figures(PAGE.read_text(encoding="utf-8"), result)

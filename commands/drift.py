@@ -50,7 +50,7 @@ def read_log(path: Path, classes: Sequence[str]) -> Answered:
         raise DataError(f"{path}: no such file; `make serve ARGS='--log {path}'` writes it") from None
     lines = text.split("\n")
     for number, line in enumerate(lines, 1):
-        if not line.strip() or (1 < number == len(lines) and not _is_json(line)):
+        if not line.strip() or (number == len(lines) and _is_cut(line)):
             continue
         try:
             answer = json.loads(line)
@@ -66,12 +66,13 @@ def read_log(path: Path, classes: Sequence[str]) -> Answered:
     return Answered(np.array(labels), np.array(confidence), unlike, len(labels))
 
 
-def _is_json(line: str) -> bool:
+def _is_cut(line: str) -> bool:
+    """Whether it is the beginning of an answer, but not a whole one."""
     try:
         json.loads(line)
     except ValueError:
-        return False
-    return True
+        return line.startswith("{")
+    return False
 
 
 def read_test(predictions: Path, unknown: Path, package: Package) -> Answered:

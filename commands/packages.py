@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
 
@@ -22,8 +23,11 @@ def fetched_package(revision: str, keep: Path) -> Path:
     if commit == WORKSPACE:
         return PACKAGE
     inside = git(Path(), "rev-parse", "--show-prefix").strip()  # of the project, in a larger repository
-    with Repo() as repo:
-        remotes, default = dict(repo.config["remote"]), repo.config["core"].get("remote")
+    try:
+        with Repo() as repo:
+            remotes, default = dict(repo.config["remote"]), repo.config["core"].get("remote")
+    except DvcException as error:
+        raise DataError(str(error)) from None
     target = keep / "package"
     why = "`dvc push` it where it was made" if remotes else "`dvc remote add --default NAME ADDRESS` names one"
     for core in ({}, {"remote": default} if default else {}):

@@ -133,9 +133,10 @@ def _answered(predictor: Predictor, pixels: list[np.ndarray], pictures: bool, he
 
 
 def _shown(text: str) -> str:
-    """A name without line breaks and other letters that would steer the terminal: they are as \\n or \\x1b."""
+    """A name without what would steer the terminal or is not seen, as a line break: it is as \\n or \\u202e."""
+    steering = "Cc", "Cf", "Zl", "Zp"
     return "".join(
-        each.encode("unicode_escape").decode() if unicodedata.category(each) == "Cc" else each for each in text
+        each.encode("unicode_escape").decode() if unicodedata.category(each) in steering else each for each in text
     )
 
 

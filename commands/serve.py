@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
+import signal
 import socket
 import sys
 import tempfile
@@ -59,6 +60,12 @@ def _listening(host: str, port: int) -> socket.socket:
         raise DataError(f"--host {host} --port {port}: {reason}; name others") from None
 
 
+def page_of(host: str, port: int) -> str:
+    """Where a browser on this machine finds the page; 0.0.0.0, :: and nothing stand for all of its addresses."""
+    name = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
 def _application(options: argparse.Namespace) -> FastAPI:
     limits = Limits(batch=options.batch, wait_s=options.wait_ms / 1000)
     if options.rev is None:
@@ -77,7 +84,7 @@ def main(options: argparse.Namespace) -> int:
         _check_log(options.log)
     app = _application(options)
     with _listening(options.host, options.port) as listening, suppress(KeyboardInterrupt):
-        print(f"http://{options.host}:{listening.getsockname()[1]} is the page; Ctrl-C ends it", flush=True)
+        print(f"{page_of(options.host, listening.getsockname()[1])} is the page; Ctrl-C ends it", flush=True)
         # On SIGTERM uvicorn takes no new connection and answers what it has.
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=LONGEST_END_S, server_header=False)
         uvicorn.Server(config).run(sockets=[listening])
@@ -99,3 +106,5 @@ if __name__ == "__main__":
         sys.exit(main(parser.parse_args()))
     except PipelineError as error:
         sys.exit("error: " + " ".join(str(error).split()))
+    except KeyboardInterrupt:  # before it serves
+        sys.exit(128 + signal.SIGINT)

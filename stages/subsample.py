@@ -65,11 +65,12 @@ def describe(split: Split) -> dict:
 
 
 def handed(images: ImageSet) -> dict[str, np.ndarray]:
-    """What a set holds, for a table of hand-overs: of encoded images their bytes and sizes."""
+    """What a set holds, for a table of hand-overs: of encoded images how long and how large each is."""
     pixels = images.images
-    encoded = isinstance(pixels, EncodedImages)
-    what = {"encoded bytes": pixels.data, "heights and widths": images.sizes} if encoded else {"images": pixels}
-    return {**what, "labels": images.labels}
+    if not isinstance(pixels, EncodedImages):
+        return {"images": pixels, "labels": images.labels}
+    about = {"bytes of each file": pixels.ends - pixels.starts, "heights and widths": images.sizes}
+    return {**about, "labels": images.labels}
 
 
 def main(parameters: Parameters, files: Namespace) -> None:

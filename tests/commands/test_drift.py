@@ -121,6 +121,7 @@ def test_one_answer_alone_is_no_drift(files):
     [
         ("", "no answers in it yet"),
         ('{"answer": "cat", "probability": 1, "verdict": "known"}\n', "line 1 is no answer of this model"),
+        ('{"answer": "dark", "proba', "no answers in it yet"),
         ("x\n", "line 1 is no answer"),
         ("\n\n", "no answers in it yet"),
         ("\x89PNG\xff\x00", "line 1 is no answer"),

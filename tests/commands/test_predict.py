@@ -117,12 +117,13 @@ def test_a_name_that_is_not_utf_8_is_written_too(folder, predictor, monkeypatch,
 
 
 def test_names_neither_steer_the_terminal_nor_shift_its_columns(folder, predictor, monkeypatch, capsys):
-    for name in ("new\nline.png", "red\x1b[31m.png", "猫.png", "cafe\u0301.png"):
+    for name in ("new\nline.png", "red\x1b[31m.png", "猫.png", "cafe\u0301.png", "a\u202egnp.exe.png"):
         write_image(folder.parent / "odd.png", (250, 250, 250)).rename(folder.parent / name)
     assert run(monkeypatch, predictor, *sorted(folder.parent.glob("*.png"))) == 0
     shown = capsys.readouterr().out
-    assert "\x1b" not in shown
-    _, accent, line, red, cat = shown.splitlines()
+    assert {"\x1b", "\u202e"}.isdisjoint(shown)
+    _, turned, accent, line, red, cat = shown.splitlines()
+    assert "a\\u202egnp.exe.png" in turned
     assert "new\\nline.png" in line
     assert "red\\x1b[31m.png" in red
     place = line.index("  bright")

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from commands.serve import page_of
 from tests.transfer.deployment.server import Server, wait_for, write_package
 from transfer.deployment.predictor import load_predictor
 from transfer.runtime.files import ROOT
@@ -60,6 +61,21 @@ def test_an_option_that_cannot_be_is_one_line(package, options, words):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode in (1, 2)
     assert words in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("host", "page"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("", "http://127.0.0.1:8000"),
+        ("::", "http://[::1]:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("box.example", "http://box.example:8000"),
+    ],
+)
+def test_a_browser_can_open_the_address_that_it_says(host, page):
+    assert page_of(host, 8000) == page
 
 
 def test_it_says_where_it_is_and_ctrl_c_ends_it_without_a_word(package):

@@ -44,7 +44,8 @@ def test_hand_overs_have_the_shapes_types_and_ranges_that_they_should(arena):
 
 
 def test_hand_overs_before_the_test_split_are_told_too(arena):
-    rows = table_of(arena, "metrics/subsample/hand_overs.tsv") + table_of(arena, "metrics/embed/hand_overs.tsv")
+    tables = (table_of(arena, f"metrics/{stage}/hand_overs.tsv") for stage in ("subsample", "embed", "fine_tune"))
+    rows = [row for table in tables for row in table]
     assert [(row["step"], row["what"], row["shape"], row["type"]) for row in rows] == [
         ("download → subsample", "images", "120 × 32 × 32 × 3", "uint8"),
         ("download → subsample", "labels", "120", "int64"),
@@ -59,6 +60,12 @@ def test_hand_overs_before_the_test_split_are_told_too(arena):
         ("embed → backbone", "a train image", "1 × 3 × 40 × 40", "float32"),
         ("embed → train_head", "train features", "45 × 512", "float32"),
         ("embed → train_head", "val features", "15 × 512", "float32"),
+        ("train_head → fine_tune", "head 0.bias", "16", "float32"),
+        ("train_head → fine_tune", "head 0.weight", "16 × 512", "float32"),
+        ("train_head → fine_tune", "head 3.bias", "3", "float32"),
+        ("train_head → fine_tune", "head 3.weight", "3 × 16", "float32"),
+        ("augmentation → network", "a batch of train images", "15 × 3 × 40 × 40", "float32"),
+        ("augmentation → network", "their labels", "15", "int64"),
     ]
     assert {row["finite"] for row in rows} == {"True"}
     assert [(row["least"], row["most"]) for row in rows if row["what"] == "labels"] == [("0", "2")]

@@ -9,7 +9,7 @@ from stages import subsample
 from tests.stages.conftest import FILES, Arena
 from transfer.data.splits import load_split
 from transfer.runtime.errors import DataError, ParameterError
-from transfer.sources.images import load_images
+from transfer.sources.images import EncodedImages, ImageSet, load_images
 
 
 def again(arena: Arena, name: str, seed: int = 0, **changes: object) -> None:
@@ -82,3 +82,11 @@ def test_classes_that_are_left_out_are_told(arena, capsys):
         load_split(arena.file("few_train")).classes
     )
     assert capsys.readouterr().err == f"left out as too rare: 1 class, {left_out}\n"
+
+
+def test_of_encoded_images_each_ones_length_is_handed_over_and_not_all_bytes() -> None:
+    starts, ends, texts = np.array([0, 10]), np.array([10, 25]), np.array(["", ""])
+    pixels, sizes = EncodedImages(np.zeros(99, np.uint8), starts, ends), np.array([[4, 5], [6, 7]])
+    handed = subsample.handed(ImageSet(pixels, np.array([0, 1]), ("a", "b"), sizes, texts, texts, texts, 32))
+    assert handed.keys() == {"bytes of each file", "heights and widths", "labels"}
+    assert handed["bytes of each file"].tolist() == [10, 15]

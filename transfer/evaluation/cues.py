@@ -115,8 +115,9 @@ def colour_rows(
         hits, taken = (predicted["colour_only"][group] == label for group in (own, ~own))
         ends = newcombe_interval(int(hits.sum()), count, int(taken.sum()), len(taken), confidence)
         alone = float(hits.mean() - taken.mean()), *ends
-        decided = grey[1] > 0 < alone[1], grey[2] < SMALL or alone[2] < SMALL
-        word = "undecided" if count < FEWEST or not any(decided) else "confirmed" if decided[0] else "refuted"
+        refuted, confirmed = grey[2] < SMALL or alone[2] < SMALL, grey[1] > 0 < alone[1]
+        word = "refuted" if refuted else "confirmed" if confirmed else "undecided"
+        word = word if count >= FEWEST else "undecided"
         row = {"class": name, "images": count, "accuracy": float(right["unchanged"].mean()), "verdict": word}
         for key, (value, low, high) in zip(COLOUR_FIGURES, (grey, hue, alone), strict=True):
             row |= with_interval(key, value, (low, high))

@@ -37,7 +37,7 @@ ENDS = ("_ci_low", "_ci_high")
 # Columns of class names and the like.
 NAMES = {"class", "classes", "class_a", "class_b", "first", "second", "label", "suggested", "actual", "predicted"}
 NAMES |= {"cue", "one_view", "step", "what", "shape", "type"}
-HANDING_OVER = ("subsample", "embed", "evaluate")
+HANDING_OVER = ("subsample", "embed", "fine_tune", "evaluate")
 
 Rows = list[list[str]]
 

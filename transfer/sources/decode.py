@@ -64,10 +64,16 @@ def check_whole(encoded: bytes | np.ndarray) -> tuple[int, int]:
 
 
 def taken_on(encoded: bytes | np.ndarray) -> str:
-    """The day on which a camera says that it took a picture, as 2026-11-20; empty where it says none."""
+    """The day on which a camera says that it took a picture, as 2026-11-20; empty where it says none.
+
+    What a PNG says behind its pixels is not looked for: it would have to be decoded.
+    """
     try:
         with warnings.catch_warnings(action="ignore"):
-            exif = _opened(encoded).getexif()
+            image = _opened(encoded)
+            if image.format == "PNG" and "exif" not in image.info:
+                return ""
+            exif = image.getexif()
             own = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
             said = own or exif.get(ExifTags.Base.DateTime)
         return datetime.strptime(str(said)[:10], "%Y:%m:%d").date().isoformat()

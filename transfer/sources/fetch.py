@@ -162,8 +162,10 @@ def _fetch_other(address: str, keep: Path, timeout_s: float) -> Path:
     target = keep / hashlib.sha256(address.encode()).hexdigest()[:16]
     try:
         filesystem, path = fsspec.url_to_fs(address, **_patience(address, timeout_s))
+        if filesystem.isdir(path):
+            raise DownloadError(f"{address}: a folder without Parquet files; fetch it, and give the folder here")
         filesystem.get_file(path, str(target))
-    except MemoryError:
+    except (MemoryError, DownloadError):
         raise
     except Exception as error:  # each backend has errors of its own
         if isinstance(error, OSError) and error.errno in DISK_HERE:

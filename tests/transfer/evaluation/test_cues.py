@@ -97,6 +97,13 @@ def test_a_class_is_known_by_its_colour_if_that_is_needed_and_enough(known: tupl
     assert row["grey_cost_ci_low"] <= row["grey_cost"] <= row["grey_cost_ci_high"]
 
 
+def test_a_colour_that_certainly_matters_to_few_images_is_not_what_a_class_is_known_by() -> None:
+    answers = {name: np.repeat(found, 10) for name, found in answers_with(95, 80, 10).items()}
+    row = colour_rows(answers, np.repeat([0, 1], 1000), ("frog", "cat"))[0]
+    assert 0 < row["grey_cost_ci_low"] < row["grey_cost_ci_high"] < 0.1 < row["colour_alone_ci_low"]
+    assert row["verdict"] == "refuted"
+
+
 def test_few_images_of_a_class_decide_nothing() -> None:
     some = np.r_[:20, 100:200]
     answers = {name: found[some] for name, found in answers_with(0, 100, 0).items()}

@@ -5,7 +5,7 @@ import io
 import cv2
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from transfer.sources.decode import FORMATS, DamagedImageError, check_whole, decode, taken_on
 
@@ -19,14 +19,20 @@ DAMAGED_EACH = 150
      ({"changed": "2026:11:25 10:00:00"}, "2026-11-25"), ({"changed": "0000:00:00 00:00:00"}, ""), ({}, "")],
     ids=["taken", "changed", "no date", "nothing"],
 )  # fmt: skip
-def test_the_day_that_a_camera_wrote_is_read(said: dict[str, str], day: str) -> None:
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_the_day_that_a_camera_wrote_is_read(
+    said: dict[str, str], day: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without decoding the picture."""
     exif, stream = Image.Exif(), io.BytesIO()
     if "changed" in said:
         exif[ExifTags.Base.DateTime] = said["changed"]
     if "original" in said:
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = said["original"]
-    Image.new("RGB", (4, 4)).save(stream, "JPEG", exif=exif)
-    assert taken_on(stream.getvalue()) == day
+    Image.new("RGB", (4, 4)).save(stream, kind, exif=exif)
+    decoded: list[None] = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _image: decoded.append(None))
+    assert (taken_on(stream.getvalue()), decoded) == (day, [])
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

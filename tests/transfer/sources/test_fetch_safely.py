@@ -119,6 +119,7 @@ def test_an_address_of_another_scheme_goes_through_fsspec(tmp_path: Path) -> Non
         stream.write(BODY)  # pyright: ignore[reportAttributeAccessIssue]
     assert get("memory://images/archive.tar.gz", tmp_path / "keep") == BODY
     assert "check its name, credentials and endpoint" in refusal("memory://images/none", tmp_path / "keep")
+    assert "a folder without Parquet files" in refusal("memory://images", tmp_path / "keep")
 
 
 @pytest.mark.usefixtures("trusted")
