@@ -133,7 +133,7 @@ def _answered(predictor: Predictor, pixels: list[np.ndarray], pictures: bool, he
 
 
 def _shown(text: str) -> str:
-    """A name without what would steer the terminal or is not seen, as a line break: it is as \\n or \\u202e."""
+    """A name with what steers the terminal or is not seen, such as a line break, spelt out: as \\n or \\u202e."""
     steering = "Cc", "Cf", "Zl", "Zp"
     return "".join(
         each.encode("unicode_escape").decode() if unicodedata.category(each) in steering else each for each in text

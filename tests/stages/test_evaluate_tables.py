@@ -62,8 +62,8 @@ def test_hand_overs_before_the_test_split_are_told_too(arena):
         ("embed → train_head", "val features", "15 × 512", "float32"),
         ("train_head → fine_tune", "head 0.bias", "16", "float32"),
         ("train_head → fine_tune", "head 0.weight", "16 × 512", "float32"),
-        ("train_head → fine_tune", "head 3.bias", "3", "float32"),
-        ("train_head → fine_tune", "head 3.weight", "3 × 16", "float32"),
+        ("train_head → fine_tune", "head 2.bias", "3", "float32"),
+        ("train_head → fine_tune", "head 2.weight", "3 × 16", "float32"),
         ("augmentation → network", "a batch of train images", "15 × 3 × 40 × 40", "float32"),
         ("augmentation → network", "their labels", "15", "int64"),
     ]
