@@ -56,7 +56,7 @@ def train(run: Path, folder: Path, parameters: dict[str, Any], way: dict[str, An
     stage(embed, **files, **images, train_features=features["train"], val_features=features["val"], plots=folder)
     files |= {"head": folder / "head", "curves": folder / "curves.tsv"}
     stage(train_head, **files, **features, plots=folder)
-    stage(fine_tune, **files, **images, suspects=run / "data/label_errors.npz", model=folder / "model", plots=folder)
+    stage(fine_tune, **files, **images, suspects=run / "data/label_errors.npz", model=folder / "model")
 
     test, device = open_resized(folder / "test"), best_device()
     precision = resolve_precision(parameters["train"]["precision"], device)

@@ -45,9 +45,10 @@ def main(parameters: Parameters, files: Namespace) -> None:
         card = ModelCard(backbone.architecture, head.shape, split.classes, backbone.preprocessing, *how)
         save_model(files.model, made.model, card)
         write_results(files.metrics, files.curves, fitted, first_epoch, precision=made.precision)
-        write_hand_overs(files.plots / "hand_overs.tsv", steps_of(made, train.batch_size, parameters.seed))
+        beside = files.curves.with_suffix("") / "hand_overs.tsv"
+        write_hand_overs(beside, steps_of(made, train.batch_size, parameters.seed))
         saved.discard()
 
 
 if __name__ == "__main__":
-    run_on_devices(main, Parameters, inputs=INPUTS, outputs=["model", "metrics", "curves", "plots"], parallel=True)
+    run_on_devices(main, Parameters, inputs=INPUTS, outputs=["model", "metrics", "curves"], parallel=True)
