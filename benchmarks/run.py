@@ -33,8 +33,9 @@ PEERS = {
     "keras_two_phase": "Keras 3 on torch",
     "timm_train": "timm",
 }
-# fastai's `to_bf16` does nothing without CUDA.
-IN_BFLOAT16 = {f"{name}:bfloat16": f"{label}, bfloat16" for name, label in PEERS.items() if name != "fastai_fine_tune"}
+# fastai's `to_bf16` does nothing without CUDA; Keras's policy casts images, but not the torch module that it wraps.
+WITH_A_SWITCH = ("torchvision_loop", "lightning_finetuning", "timm_train")
+IN_BFLOAT16 = {f"{name}:bfloat16": f"{PEERS[name]}, bfloat16" for name in WITH_A_SWITCH}
 SYSTEMS = {OURS: "this pipeline", **PEERS, **IN_BFLOAT16}
 PACKAGES = ("torch", "torchvision", "fastai", "lightning", "keras", "timm", "opencv-python-headless", "numpy")
 STATE = ROOT / "state" / "bench"

@@ -55,8 +55,6 @@ def fit(settings: Settings, stopwatch: Stopwatch, model: keras.Model, lr: float,
 
 def main() -> None:
     settings, stopwatch = begin()
-    if settings.bfloat16:
-        keras.mixed_precision.set_global_policy("mixed_bfloat16")
     keras.utils.set_random_seed(settings.seed)
     train, val = load(settings.train, settings.classes), load(settings.val, settings.classes)
     model, base_model = build(settings)
