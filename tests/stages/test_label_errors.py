@@ -10,7 +10,7 @@ from tests.stages.conftest import FILES, Arena, files_in
 from transfer.data.splits import load_split
 from transfer.runtime.errors import DataError
 
-OUTPUTS = {"suspects": "again.npz", "plots": "again"}
+OUTPUTS = {"suspects": "suspects_again.npz", "plots": "suspects_again"}
 
 
 def test_the_table_names_the_images_that_are_left_out(arena: Arena):
