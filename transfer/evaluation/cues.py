@@ -116,8 +116,9 @@ def colour_rows(
         ends = newcombe_interval(int(hits.sum()), count, int(taken.sum()), len(taken), confidence)
         alone = float(hits.mean() - taken.mean()), *ends
         refuted, confirmed = grey[2] < SMALL or alone[2] < SMALL, grey[1] > 0 < alone[1]
-        word = "refuted" if refuted else "confirmed" if confirmed else "undecided"
-        word = word if count >= FEWEST else "undecided"
+        word = "undecided"
+        if count >= FEWEST and (refuted or confirmed):
+            word = "refuted" if refuted else "confirmed"
         row = {"class": name, "images": count, "accuracy": float(right["unchanged"].mean()), "verdict": word}
         for key, (value, low, high) in zip(COLOUR_FIGURES, (grey, hue, alone), strict=True):
             row |= with_interval(key, value, (low, high))

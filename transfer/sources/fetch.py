@@ -162,10 +162,8 @@ def _fetch_other(address: str, keep: Path, timeout_s: float) -> Path:
     target = keep / hashlib.sha256(address.encode()).hexdigest()[:16]
     try:
         filesystem, path = fsspec.url_to_fs(address, **_patience(address, timeout_s))
-        if filesystem.isdir(path):
-            raise DownloadError(f"{address}: a folder without Parquet files; fetch it, and give the folder here")
         filesystem.get_file(path, str(target))
-    except (MemoryError, DownloadError):
+    except MemoryError:
         raise
     except Exception as error:  # each backend has errors of its own
         if isinstance(error, OSError) and error.errno in DISK_HERE:
@@ -173,6 +171,9 @@ def _fetch_other(address: str, keep: Path, timeout_s: float) -> Path:
         raise DownloadError(
             f"{address}: {_one_line(error)}; check its name, credentials and endpoint, or give a path or https address"
         ) from None
+    if target.is_dir():  # made of a folder; asking for it before would cost a request a file
+        target.rmdir()
+        raise DownloadError(f"{address}: a folder without Parquet files; fetch it, and give the folder here")
     return target
 
 
