@@ -93,8 +93,8 @@ def step_text(found: dict[str, Any]) -> str:
     rows = [f"| {kind} | {share:.1%} |" for kind, share in found["shares"].items()]
     return "\n".join(
         [
-            f"A step of {found['batch_size']} images at {found['size_px']} pixels on {found['threads']} threads takes "
-            f"{1000 * found['step_s']:.0f} ms: {found['images_per_s']:.1f} images/s, "
+            f"A step of {found['batch_size']} images at {found['size_px']} pixels in {found['precision']} on "
+            f"{found['threads']} threads takes {1000 * found['step_s']:.0f} ms: {found['images_per_s']:.1f} images/s, "
             f"{found['step_gflop_per_s']:.0f} GFLOP/s. A product of two matrices of 2,048 rows and columns reaches "
             f"{found['matrix_gflop_per_s']:.0f} GFLOP/s, so a step has **{found['of_matrix_product']:.0%} of the "
             f"matrix product's rate**. The network's convolutions alone, forward and backward on the same shapes in "

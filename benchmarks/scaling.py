@@ -11,15 +11,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from benchmarks.ours import pipeline_for
 from benchmarks.processes import run_watched
 from benchmarks.settings import read_settings
 from benchmarks.task import Size, make_task
 from transfer.data.resize import PIXELS
+from transfer.data.splits import Split, load_split, save_split
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_json
 
 VAL_IMAGES = 100
+OWN_IMAGES = 50_000  # of CIFAR-10; larger sizes hold copies
 STEPS = 15
 LOOK_EVERY_S = 0.05
 MIB = 1 << 20
@@ -47,14 +51,24 @@ def measure_training(settings_file: Path, pixels: Path, result: Path) -> None:
     write_json(result, {"step_s": median(times), **{name: max(now[name] for now in held) for name in held[0]}})
 
 
+def write_copies(path: Path, split: Split, images: int) -> None:
+    """Write a split of so many images, over and over those of another."""
+    places = np.arange(images) % len(split.labels)
+    save_split(path, Split(**vars(split.take(places)), positions=np.arange(images)))
+
+
 def measure_size(folder: Path, images: int, size: Size, assignments: list[str]) -> dict[str, Any]:
-    """Resize `images` training images, all of them, and train some steps on them."""
-    val_images = min(VAL_IMAGES, images // 10)
-    wanted = Size(images - val_images, val_images, size.size_px, size.batch_size, 1, 1, size.threads)
+    """Resize `images` training images, all of them or copies of them, and train some steps on them."""
+    own = min(images, OWN_IMAGES)
+    val_images = min(VAL_IMAGES, own // 10)
+    wanted = Size(own - val_images, val_images, size.size_px, size.batch_size, 1, 1, size.threads)
     settings_file = make_task(folder, wanted, assignments)
     settings = read_settings(settings_file)
     with tempfile.TemporaryDirectory(dir=settings_file.parent) as place:
         pipeline = pipeline_for(settings, Path(place))
+        if images > own:
+            pipeline.paths["splits"] = place
+            write_copies(Path(place, "train.npz"), load_split(Path(settings.train)), images)
         resized = run_watched(pipeline.command("resize@train"), settings.threads, look_every_s=LOOK_EVERY_S)
         pixels, result = Path(pipeline.paths["resized"], "train"), Path(place, "result.json")
         command = [sys.executable, "-m", "benchmarks.scaling", str(settings_file), str(pixels), str(result)]

@@ -91,9 +91,9 @@ def flops_of(work: Callable[[], Any]) -> int:
     return counter.get_total_flops()
 
 
-def matrix_flops_per_s() -> float:
-    """What a product of two large matrices reaches, fp32."""
-    left, right = torch.randn(2, MATRIX, MATRIX, device=best_device())
+def matrix_flops_per_s(precision: Precision) -> float:
+    """What a product of two large matrices reaches."""
+    left, right = torch.randn(2, MATRIX, MATRIX, device=best_device(), dtype=getattr(torch, precision))
     (seconds,) = medians(PAIRS, lambda: left @ right)
     return 2 * MATRIX**3 / seconds
 
@@ -116,14 +116,17 @@ def convolutions(model: nn.Module, images: Tensor) -> Iterator[tuple[nn.Conv2d, 
         yield conv, given.clone(memory_format=torch.channels_last).requires_grad_(number > 0)
 
 
-def bare_convolutions(model: nn.Module, images: Tensor) -> Callable[[], None]:
+def bare_convolutions(model: nn.Module, images: Tensor, precision: Precision) -> Callable[[], None]:
     """All convolutions of a step alone, forward and backward on its shapes, as something to call."""
-    found = list(convolutions(model, images))
+    found = [
+        (conv, *(tensor.detach().to(getattr(torch, precision)) for tensor in (given, conv.weight)), given.requires_grad)
+        for conv, given in convolutions(model, images)
+    ]
 
     def once() -> None:
-        for conv, given in found:
-            out = F.conv2d(given, conv.weight, None, conv.stride, conv.padding)
-            wanted = [tensor for tensor in (given, conv.weight) if tensor.requires_grad]
+        for conv, given, weight, through in found:
+            wanted = [given.requires_grad_(through), weight.requires_grad_()][not through :]
+            out = F.conv2d(given, weight, None, conv.stride, conv.padding)
             torch.autograd.grad(out, wanted, torch.ones_like(out))
 
     return once
@@ -172,17 +175,18 @@ def measure_step(settings: Settings, pixels: Path) -> dict[str, Any]:
     ready = step.draw()
     for _ in range(WARM_UP):
         step.train(ready)
-    bare = bare_convolutions(step.model, ready[0])
+    bare = bare_convolutions(step.model, ready[0], step.precision)
     bare()
     synthetic_s, real_s, draw_s, bare_s = medians(
         PAIRS, lambda: step.train(ready), lambda: step.train(step.draw()), step.draw, bare
     )
     flops = flops_of(lambda: step.train(ready))
-    matrix = matrix_flops_per_s()
+    matrix = matrix_flops_per_s(step.precision)
     return {
         "batch_size": settings.batch_size,
         "size_px": settings.size_px,
         "threads": torch.get_num_threads(),
+        "precision": step.precision,
         "step_s": real_s,
         "images_per_s": settings.batch_size / real_s,
         "synthetic_step_s": synthetic_s,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.run import SYSTEMS, command_of, in_turn
+from benchmarks.run import SYSTEMS, command_of, goals, in_turn
 from benchmarks.task import Size, parameters_for, read_overrides
 from transfer.runtime.errors import ParameterError
 
@@ -52,3 +52,21 @@ def test_a_peer_runs_with_its_own_switch_to_bfloat16() -> None:
     assert plain[1:] == ["-m", "benchmarks.peers.timm_train", "settings.json", "result.json"]
     assert mixed[1:] == [*plain[1:], "bfloat16"]
     assert {"fastai_fine_tune:bfloat16", "keras_two_phase:bfloat16"}.isdisjoint(SYSTEMS)
+
+
+def test_a_goal_is_judged_by_the_fastest_peer_of_its_kind() -> None:
+    def peer(phase_1: float, image: float) -> dict[str, dict[str, dict[str, float]]]:
+        return {"times_as_long": {"phase_1": {"median": phase_1}, "image": {"median": image}}}
+
+    summary = {
+        "ours": {},
+        "timm_train": peer(9, 1.5),
+        "fastai_fine_tune": peer(8, 2),
+        "timm_train:bfloat16": peer(3, 1),
+    }
+    assert goals(summary) == [
+        "- phase 1, fastest peer in float32 (fastai `fine_tune`): 8.00 times as long as ours; goal 8: met.",
+        "- an image of phase 2, fastest peer in float32 (timm): 1.50 times as long as ours; goal 1.6: **missed**.",
+        "- an image of phase 2, fastest peer in bfloat16 (timm, bfloat16): 1.00 times as long as ours; goal 1: met.",
+    ]
+    assert len(goals({"ours": {}, "timm_train": peer(9, 1.5)})) == 2
