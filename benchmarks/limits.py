@@ -5,7 +5,6 @@ Each part can be measured on its own (`--only`); the others' figures stay as the
 
 import argparse
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from benchmarks.ours import pipeline_for
 from benchmarks.processes import ROOT
 from benchmarks.run import STATE, show, surroundings
 from benchmarks.settings import read_settings
-from benchmarks.task import Size, make_task
+from benchmarks.task import Size, add_task_options, make_task
 from commands.entry_point import exit_with
 from transfer.runtime.errors import DataError
 from transfer.runtime.files import write_json
@@ -182,10 +181,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=64, help="pixels (default %(default)s)")
     parser.add_argument("--batch-size", type=int, default=64, help="(default %(default)s)")
     parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), help="images of `scaling`")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(default %(default)s)")
     parser.add_argument("--demo", type=Path, default=STATE / "demo", help="where the demo is run (%(default)s)")
-    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="as for DVC")
-    parser.add_argument("--weights-name", default="torchvision's weights", help="for the text (default: %(default)s)")
+    add_task_options(parser)
     parser.add_argument("--output", type=Path, default=RESULTS, help="JSON (default %(default)s)")
     return parser.parse_args()
 

@@ -2,23 +2,22 @@
 
 Each `--run` is a system of `benchmarks.run` with its epochs of phase 1 and 2, all on the same images, one after the
 other. After each phase there is a point: minutes since the process began, start-up included, and accuracy on the
-validation images. Writes OUTPUT and, beside it, the picture; a stopped series goes on.
+validation images. Writes OUTPUT and, beside it, the picture; a stopped series goes on, from state/bench/.
 """
 
 import argparse
-import json
-import os
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
+import numpy as np
 
 from benchmarks.figures import OURS
-from benchmarks.run import PACKAGES, STATE, SYSTEMS, measure, surroundings
+from benchmarks.run import PACKAGES, STATE, SYSTEMS, run_all, surroundings
 from benchmarks.settings import read_settings
-from benchmarks.task import Size, make_task
+from benchmarks.task import Size, add_task_options, make_task, parse_whole_batches
 from commands.entry_point import exit_with
 from transfer.evaluation.scores import wilson_interval, with_interval
+from transfer.pictures.sheets import plt, save_figure
 from transfer.runtime.errors import ParameterError
 from transfer.runtime.files import write_json
 
@@ -44,45 +43,36 @@ def points_of(record: dict[str, Any], val_images: int) -> list[dict[str, float]]
 
 
 def draw(path: Path, runs: list[dict[str, Any]], title: str) -> None:
-    figure, axes = plt.subplots(figsize=(7.5, 4.4), layout="constrained")
-    colours = {system: f"C{number}" for number, system in enumerate(dict.fromkeys(run["system"] for run in runs))}
+    figure, axes = plt.subplots(figsize=(9, 5.2), layout="constrained")
     for run in runs:
         minutes, accuracy, low, high = (
-            [point[key] for point in run["points"]]
+            np.array([point[key] for point in run["points"]])
             for key in ("minutes", "val_accuracy", "val_accuracy_ci_low", "val_accuracy_ci_high")
         )
-        reach = [
-            [a - b for a, b in zip(accuracy, low, strict=True)],
-            [b - a for a, b in zip(accuracy, high, strict=True)],
-        ]
-        label = f"{SYSTEMS[run['system']]}: {run['head_epochs']} + {run['epochs']} epochs"
-        style = {"fmt": "o-" if run["system"] == OURS else "o--", "capsize": 3, "color": colours[run["system"]]}
-        axes.errorbar(minutes, accuracy, yerr=reach, label=label, **style)
+        label = f"{SYSTEMS[run['system']].replace('`', '')}: {run['head_epochs']} + {run['epochs']} epochs"
+        style = "o-" if run["system"] == OURS else "o--"
+        axes.errorbar(minutes, accuracy, yerr=[accuracy - low, high - accuracy], fmt=style, capsize=3, label=label)
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     axes.set(xlabel="minutes since the start", ylabel="validation accuracy, 95 % interval", xlim=(0, None))
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    axes.legend(fontsize=9, loc="lower right")
+    save_figure(path, figure)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    kept = json.loads(arguments.output.read_text(encoding="utf-8"))["runs"] if arguments.output.exists() else []
-    place, title = surroundings(PACKAGES), ""
-    for system, head_epochs, epochs in map(read_run, arguments.run):
-        size = Size(arguments.images, arguments.val_images, arguments.size, 64, head_epochs, epochs, arguments.threads)
-        settings_file = make_task(STATE, size, arguments.set_param)
+    place, runs, title = surroundings(PACKAGES), [], ""
+    for system, head_epochs, epochs in [read_run(text) for text in arguments.run]:
+        sizes = arguments.images, arguments.val_images, arguments.size, arguments.batch_size
+        settings_file = make_task(STATE, Size(*sizes, head_epochs, epochs, arguments.threads), arguments.set_param)
         settings = read_settings(settings_file)
         title = f"{settings.architecture} at {settings.size_px} pixels, {settings.images:,} training images"
-        what = {"system": system, "head_epochs": head_epochs, "epochs": epochs}
-        if any(what.items() <= run.items() for run in kept):
-            continue
-        record = measure(system, settings_file, settings, evaluate=False)
-        kept.append({**what, "points": points_of(record, settings.val_images), **record})
-        print(f"{what}: {kept[-1]['points']}", flush=True)
-        write_json(arguments.output, {**place, "weights": arguments.weights_name, "task": title, "runs": kept})
-    draw(arguments.output.with_suffix(".png"), kept, title)
+        records = run_all(settings_file, [system], 1, evaluate=False)
+        record = next(record for record in records if record["system"] == system)
+        points = points_of(record, settings.val_images)
+        runs.append({"head_epochs": head_epochs, "epochs": epochs, "points": points, **record})
+    write_json(arguments.output, {**place, "weights": arguments.weights_name, "task": title, "runs": runs})
+    draw(arguments.output.with_suffix(".png"), runs, title)
     return 0
 
 
@@ -92,11 +82,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=8_960, help="training images (default %(default)s)")
     parser.add_argument("--val-images", type=int, default=2_000, help="(default %(default)s)")
     parser.add_argument("--size", type=int, default=128, help="pixels (default %(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="and workers (default %(default)s)")
-    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="as for DVC")
-    parser.add_argument("--weights-name", default="torchvision's weights", help="for the JSON (default: %(default)s)")
-    parser.add_argument("--output", type=Path, required=True, help="JSON to write, and go on from")
-    return parser.parse_args()
+    parser.add_argument("--batch-size", type=int, default=64, help="(default %(default)s)")
+    add_task_options(parser)
+    parser.add_argument("--output", type=Path, required=True, help="JSON to write, with a picture beside it")
+    return parse_whole_batches(parser)
 
 
 if __name__ == "__main__":

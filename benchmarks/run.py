@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.figures import OURS, between_markers, summarise, table
 from benchmarks.processes import ROOT, run_watched
 from benchmarks.settings import Settings, read_settings
-from benchmarks.task import Size, make_task
+from benchmarks.task import Size, add_task_options, make_task, parse_whole_batches
 from commands.entry_point import exit_with
 from transfer.devices.device import best_device, hardware
 from transfer.runtime.errors import DataError
@@ -79,9 +79,14 @@ def in_turn(systems: Sequence[str], repetitions: int) -> Iterator[tuple[int, str
             yield number, system
 
 
-def run_all(settings_file: Path, systems: Sequence[str], repetitions: int) -> list[dict[str, Any]]:
-    """Run what is not there yet, and give all records of the task."""
-    kept, settings = settings_file.with_name("runs.jsonl"), read_settings(settings_file)
+def run_all(
+    settings_file: Path, systems: Sequence[str], repetitions: int, evaluate: bool = True
+) -> list[dict[str, Any]]:
+    """Run what is not there yet, ours in the first repetition up to evaluate, and give all records of the task."""
+    kept, settings = (
+        settings_file.with_name("runs.jsonl" if evaluate else "trainings.jsonl"),
+        read_settings(settings_file),
+    )
     records = read_records(kept)
     done = {(record["repetition"], record["system"]) for record in records}
     for number, system in in_turn(systems, repetitions):
@@ -91,7 +96,7 @@ def run_all(settings_file: Path, systems: Sequence[str], repetitions: int) -> li
         record = {
             "repetition": number,
             "system": system,
-            **measure(system, settings_file, settings, evaluate=not number),
+            **measure(system, settings_file, settings, evaluate=evaluate and not number),
         }
         with kept.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
@@ -190,15 +195,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64, help="(default %(default)s)")
     parser.add_argument("--head-epochs", type=int, default=10, help="of phase 1 (default %(default)s)")
     parser.add_argument("--epochs", type=int, default=2, help="of phase 2 (default %(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="and workers (default %(default)s)")
-    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="as for DVC")
-    parser.add_argument("--weights-name", default="torchvision's weights", help="for the text (default: %(default)s)")
+    add_task_options(parser)
     parser.add_argument("--section", choices=["bench", "bench-large"], default="bench", help="of the tables")
     parser.add_argument("--output", type=Path, help="JSON to write, with the table into docs/performance/tables.md")
-    arguments = parser.parse_args()
-    if arguments.images % arguments.batch_size or arguments.images < 1:
-        parser.error(f"--images {arguments.images}: must be a multiple of --batch-size, so that all train on the same")
-    return arguments
+    return parse_whole_batches(parser)
 
 
 if __name__ == "__main__":

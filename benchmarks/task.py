@@ -1,6 +1,8 @@
 """The task of a benchmark: images, splits and weights made by the pipeline's own stages, and settings for all."""
 
+import argparse
 import hashlib
+import os
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -35,6 +37,21 @@ class Size:
     head_epochs: int
     epochs: int
     threads: int
+
+
+def add_task_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every benchmark on a task: --threads, -S and --weights-name."""
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="and workers (default %(default)s)")
+    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="as for DVC")
+    parser.add_argument("--weights-name", default="torchvision's weights", help="for the text (default: %(default)s)")
+
+
+def parse_whole_batches(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse a command line whose --images fill batches of --batch-size, so that all systems train on the same."""
+    arguments = parser.parse_args()
+    if arguments.images % arguments.batch_size or arguments.images < 1:
+        parser.error(f"--images {arguments.images}: must be a multiple of --batch-size, so that all train on the same")
+    return arguments
 
 
 def read_overrides(assignments: Sequence[str]) -> dict[str, Any]:

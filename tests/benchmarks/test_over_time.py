@@ -1,4 +1,4 @@
-"""What the same minutes give, and what CIFAR-10 calls ImageNet's photographs."""
+"""Points of accuracy over time, and ImageNet's photographs under the names of CIFAR-10's classes."""
 
 from pathlib import Path
 
